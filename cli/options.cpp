@@ -1,0 +1,198 @@
+#include "cli/options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdlib>
+
+#include "cli/system.h"
+#include "protocol/control_text.h"
+#include "protocol/limits.h"
+
+namespace syncline {
+namespace {
+
+struct Values {
+  std::string home, folder, token, name, listen, http, id, as, path, folder_name, ttl = "1h", nodes = "all",
+                                                                                  timeout = "5s";
+  std::uint32_t uses = 1;
+  bool json = false, watch = false, durable = false;
+};
+
+CLI::Validator duration(std::uint64_t most_ms) {
+  return CLI::Validator(
+      [most_ms](const std::string& text) {
+        const auto ms = parse_duration_ms(text);
+        return ms && *ms > 0 && *ms <= most_ms
+                   ? std::string()
+                   : fmt::format("{} is no duration like 500ms, 5s, 10m, 1h, or too long", printable(text));
+      },
+      "TIME");
+}
+
+CLI::Validator node_count() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const auto nodes = parse_wait_for(text);
+        return nodes ? std::string() : nodes.error().message;
+      },
+      "all|majority|N");
+}
+
+void add_setup_options(CLI::App* command, Values& v) {
+  command->add_option("FOLDER", v.folder, "the folder to sync")->required();
+  command->add_option("--name", v.name, "this node's name (default: the host name)");
+  command->add_option("--listen", v.listen, "UDP HOST:PORT of the links (default: 0.0.0.0:7440)");
+  command->add_option("--http", v.http,
+                      "TCP HOST:PORT of health checks and metrics (default: 127.0.0.1:7441)");
+  command->add_flag("--json", v.json, "print JSON");
+}
+
+// One that prints data. --home may come before or behind any of them.
+CLI::App* add_command(CLI::App& above, const char* name, const char* help, Values& v) {
+  auto* command = above.add_subcommand(name, help);
+  command->fallthrough();
+  command->add_flag("--json", v.json, "print JSON");
+  return command;
+}
+
+struct Commands {
+  CLI::App *init, *run, *cluster, *invite, *join, *members, *status, *conflicts, *show, *diff, *restore,
+      *drop, *wait;
+};
+
+void add_conflicts(CLI::App& app, Values& v, Commands& c) {
+  c.conflicts =
+      add_command(app, "conflicts", "list versions that lost to a concurrent one, and get them back", v);
+  c.conflicts->require_subcommand(0, 1);
+  c.conflicts->add_option("--folder", v.folder_name, "only of the folder of this name");
+  add_command(*c.conflicts, "list", "all that are open", v);
+  const auto with_id = [&](const char* name, const char* help) {
+    auto* command = add_command(*c.conflicts, name, help, v);
+    command->add_option("ID", v.id, "as listed; a unique start will do")->required();
+    return command;
+  };
+  c.show = with_id("show", "everything about one");
+  c.diff = with_id("diff", "how the loser differs from the live file");
+  c.restore =
+      with_id("restore", "make the loser live again (the present version is then overwritten knowingly)");
+  c.restore->add_option("--as", v.as, "under this path instead, relative to the folder");
+  c.drop = with_id("drop", "give the loser up, on all nodes");
+}
+
+Commands add_commands(CLI::App& app, Values& v) {
+  Commands c{};
+  c.init = app.add_subcommand("init", "found a cluster with this folder; starts nothing");
+  add_setup_options(c.init, v);
+  c.run = app.add_subcommand("run", "run the node in the foreground");
+  c.cluster = app.add_subcommand("cluster", "invite, join, members");
+  c.cluster->require_subcommand(1);
+  c.invite =
+      add_command(*c.cluster, "invite", "print a token for `syncline cluster join` on another machine", v);
+  c.invite->add_option("--uses", v.uses, "how many nodes may use it")
+      ->check(CLI::Range(1u, limits::invite_uses));
+  c.invite->add_option("--ttl", v.ttl, "how long it is good")
+      ->check(duration(limits::invite_ttl_ms))
+      ->capture_default_str();
+  c.join = c.cluster->add_subcommand("join", "join a cluster with this folder; starts nothing");
+  c.join->add_option("TOKEN", v.token, "what `invite` printed; - reads it from standard input")->required();
+  add_setup_options(c.join, v);
+  c.members = add_command(*c.cluster, "members", "who belongs to the cluster", v);
+  c.status = add_command(app, "status", "this node, its peers, lag, transfers, what is wrong", v);
+  c.status->add_flag("--watch", v.watch, "again every second, until Ctrl-C");
+  add_conflicts(app, v, c);
+  c.wait = add_command(app, "wait", "return when that many nodes have this version of a file", v);
+  c.wait->add_option("PATH", v.path, "absolute, or relative to the folder")->required();
+  c.wait->add_option("--nodes", v.nodes, "how many")->check(node_count())->capture_default_str();
+  c.wait->add_flag("--durable", v.durable, "synced to their disks, not only visible");
+  c.wait->add_option("--timeout", v.timeout, "give up after")
+      ->check(duration(limits::wait_timeout_ms))
+      ->capture_default_str();
+  c.wait->add_option("--folder", v.folder_name, "the folder of this name");
+  for (auto* command : {c.init, c.run, c.cluster, c.join}) command->fallthrough();
+  return c;
+}
+
+StartNode start_node(const char* command, const Commands& c, const Values& v) {
+  StartNode start{{command, "--home=" + v.home}};
+  const auto add = [&](const char* option, const std::string& value) {
+    if (!value.empty()) start.arguments.push_back(fmt::format("{}={}", option, value));
+  };
+  add("--name", v.name), add("--listen", v.listen), add("--http", v.http);
+  if (v.json) start.arguments.push_back("--json");
+  if (c.run->parsed()) return start;
+  start.arguments.push_back("--");  // the rest are no options, whatever they look like
+  if (c.join->parsed()) start.arguments.push_back(v.token);
+  start.arguments.push_back(v.folder);
+  return start;
+}
+
+Command command_of(const Commands& c, const Values& v) {
+  Command out{{}, v.home, v.json};
+  if (c.init->parsed()) {
+    out.what = start_node("init", c, v);
+  } else if (c.run->parsed()) {
+    out.what = start_node("run", c, v);
+  } else if (c.join->parsed()) {
+    out.what = start_node("join", c, v);
+  } else if (c.invite->parsed()) {
+    out.what = Ask(InviteRequest{v.uses, parse_duration_ms(v.ttl).value_or(0)});
+  } else if (c.members->parsed()) {
+    out.what = Ask(MembersRequest{});
+  } else if (c.status->parsed()) {
+    out.what = ShowStatus{v.watch};
+  } else if (c.show->parsed()) {
+    out.what = Ask(ConflictShowRequest{v.id});
+  } else if (c.diff->parsed()) {
+    out.what = ShowDiff{v.id};
+  } else if (c.restore->parsed()) {
+    out.what = Ask(ConflictRestoreRequest{v.id, v.as});
+  } else if (c.drop->parsed()) {
+    out.what = Ask(ConflictDropRequest{v.id});
+  } else if (c.conflicts->parsed()) {
+    out.what = Ask(ConflictsRequest{v.folder_name});
+  } else {
+    out.what = Ask(WaitRequest{v.folder_name, v.path, *parse_wait_for(v.nodes), v.durable,
+                               parse_duration_ms(v.timeout).value_or(0)});
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> parse_duration_ms(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || value > 1'000'000'000) return std::nullopt;
+  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  if (unit == "ms") return value;
+  if (unit.empty() || unit == "s") return value * 1000;
+  if (unit == "m") return value * 60'000;
+  if (unit == "h") return value * 3'600'000;
+  if (unit == "d") return value * 86'400'000;
+  return std::nullopt;
+}
+
+std::variant<Command, int> parse_command_line(int argc, char** argv) {
+  CLI::App app("Keeps the upload folders of a web farm equal.", "syncline");
+  Values v;
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "syncline " SYNCLINE_VERSION);
+  app.add_option("--home", v.home, "where the node keeps its keys and its index")->envname("SYNCLINE_HOME");
+  const Commands commands = add_commands(app, v);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (v.home.empty())
+    v.home = default_home(running_as_root(), std::getenv("XDG_STATE_HOME"), std::getenv("HOME")).value_or("");
+  if (v.home.empty()) {
+    fmt::print(stderr, "syncline: no home directory is known: name one with --home DIR\n");
+    return 2;
+  }
+  return command_of(commands, v);
+}
+
+}  // namespace syncline

@@ -1,0 +1,132 @@
+#pragma once
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node/control_server.h"
+#include "node/executor.h"
+#include "node/folder_runner.h"
+#include "node/home.h"
+#include "node/http_server.h"
+#include "node/invites.h"
+#include "node/join.h"
+#include "node/loop.h"
+#include "node/replica.h"
+#include "node/transport.h"
+#include "storage/index.h"
+
+namespace syncline {
+
+// A running node: the replica, and around it the links, the folder, the index, the control socket and HTTP.
+// Everything that decides is in the replica; this carries events to it and its effects out. Lives on the
+// loop's thread.
+class Daemon : private TransportHandler, private ControlHandler {
+ public:
+  // Error: one line for the administrator.
+  static Result<std::unique_ptr<Daemon>> create(Home home);
+  ~Daemon() override;
+  // Until SIGTERM or SIGINT. The error that ended it, if it was not asked to stop.
+  Status run();
+
+ private:
+  explicit Daemon(Home home);
+  Status open_index();
+  Status open_links();
+
+  // daemon.cpp: the cycle
+  void tell(Event event) { events_.push_back(std::move(event)); }
+  void cycle();
+  void process();
+  bool commit();
+  void execute(Effect& effect);
+  void start_job(FileJob job);
+  Now now() const;
+
+  // daemon_members.cpp
+  void publish_self();
+  void update_members();
+  const Member* member(const NodeId& node) const;
+  std::string name_of(const NodeId& node) const;
+  std::string writer_name(const ActorId& actor) const;
+
+  // TransportHandler
+  void link_up(const NodeId& peer) override;
+  void link_down(const NodeId& peer, const std::string& reason) override;
+  void received(const NodeId& peer, Lane lane, BytesView message) override;
+  void writable(const NodeId& peer, Lane lane) override;
+  std::optional<Key32> token_secret(const std::array<std::uint8_t, 8>& token_id) override;
+  void join_opened(JoinLinkId link, const Key32& newcomer, const std::array<std::uint8_t, 8>& token_id,
+                   const std::string& address) override;
+  void join_received(JoinLinkId link, BytesView message) override;
+  void join_closed(JoinLinkId link, const std::string& reason) override;
+
+  // ControlHandler: daemon_control.cpp
+  void handle(const ControlRequest& request, ControlAnswer answer) override;
+  Result<ControlReply> on(const StatusRequest& request);
+  Result<ControlReply> on(const ReadyRequest& request);
+  Result<ControlReply> on(const MembersRequest& request);
+  Result<ControlReply> on(const InviteRequest& request);
+  Result<ControlReply> on(const ConflictsRequest& request);
+  Result<ControlReply> on(const ConflictShowRequest& request);
+  Result<ControlReply> on(const ConflictRestoreRequest& request);
+  Result<ControlReply> on(const ConflictDropRequest& request);
+  void wait(const WaitRequest& request, ControlAnswer answer);
+  void start_wait(const std::string& path, const WaitRequest& request, Clock::time_point deadline,
+                  ControlAnswer answer);
+  void end_wait(std::uint64_t id);
+  void check_wait_deadlines();
+  Result<Conflict> find_conflict(const std::string& id) const;
+  Result<std::string> relative_path(const std::string& path) const;
+  ConflictEntry entry_of(const Conflict& conflict) const;
+  ConflictSide side_of(const Record& record) const;
+  FolderStatus folder_status() const;
+
+  Home home_;
+  HashKey hash_key_;
+  Loop loop_;
+  Clock::time_point started_ = Clock::now();
+  Executor executor_;
+  std::unique_ptr<Kv> kv_;
+  std::unique_ptr<Index> index_;
+  std::unique_ptr<Replica> replica_;
+  std::unique_ptr<FolderRunner> folder_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<HttpServer> http_;
+  std::optional<Invites> invites_;
+
+  std::deque<Event> events_;
+  std::vector<Effect> effects_;  // of steps not committed yet
+  bool commit_blocked_ = false;  // no space for the index: nothing goes out until there is
+  bool stopping_ = false;
+  Status end_;
+  Loop::Alarm* tick_ = nullptr;
+  Loop::Alarm* service_ = nullptr;
+  Loop::Alarm* retry_commit_ = nullptr;
+  Loop::Alarm* wait_alarm_ = nullptr;
+
+  std::vector<Member> members_;  // verified, this node first
+  bool members_changed_ = true;
+  std::map<NodeId, Clock::time_point> link_since_;
+  struct JoinLink {
+    Key32 key;
+    std::array<std::uint8_t, 8> token_id;
+    std::string address;
+  };
+  std::map<JoinLinkId, JoinLink> join_links_;
+  struct PendingWait {
+    ControlAnswer answer;
+    Clock::time_point deadline;
+  };
+  std::map<std::uint64_t, PendingWait> waits_;
+  struct Rate {
+    std::uint64_t done = 0, bytes_s = 0;
+    Clock::time_point at;
+  };
+  std::map<std::string, Rate> rates_;  // of transfers, between two status requests
+};
+
+}  // namespace syncline

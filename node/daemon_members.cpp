@@ -1,0 +1,112 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "node/daemon.h"
+
+namespace syncline {
+
+// The cluster's own folder must say where this node is now; a newcomer's first run also brings what its
+// inviter told it.
+void Daemon::publish_self() {
+  const std::string listen_port = transport_->local_address();
+  Config at = home_.config;
+  const auto colon = listen_port.rfind(':');
+  if (colon != std::string::npos)
+    at.listen = at.listen.substr(0, at.listen.rfind(':')) + listen_port.substr(colon);
+  for (const Member& known : home_.members) {
+    if (known.node != home_.identity.node) continue;
+    Member self = known;
+    const auto saved = replica_->values("members");
+    if (const auto it = saved.find(member_path(known.node)); it != saved.end()) {
+      if (const auto decoded = decode_member(it->second)) self = *decoded;
+    }
+    // A wildcard address was replaced by the inviter with one that works: keep it unless the configuration
+    // says something definite.
+    const std::vector<std::string> own = own_addresses(at);
+    const bool wildcard =
+        at.advertise.empty() && (at.listen.rfind("0.0.0.0", 0) == 0 || at.listen.rfind("[::]", 0) == 0);
+    if (!wildcard || self.addresses.empty()) self.addresses = own;
+    self.name = home_.config.name;
+    sign(self, home_.cluster.cluster, home_.identity.signing);
+    replica_->put_value(member_path(self.node), encode_member(self), now());
+  }
+  tell(Tick{});
+}
+
+// Members by the cluster's own records; before those have come, by what `join` left in the home.
+void Daemon::update_members() {
+  members_changed_ = false;
+  std::map<NodeId, Member> all;
+  for (const Member& m : home_.members) all[m.node] = m;
+  for (const auto& [path, value] : replica_->values("members")) {
+    const auto m = decode_member(value);
+    if (m && member_path(m->node) == path && verify(*m, home_.cluster.cluster))
+      all[m->node] = *m;
+    else
+      spdlog::warn("a member record that does not verify was ignored: {}", path);
+  }
+  members_.clear();
+  std::vector<LinkPeer> peers;
+  for (const auto& [node, m] : all) {
+    if (node == home_.identity.node) {
+      members_.insert(members_.begin(), m);
+      continue;
+    }
+    members_.push_back(m);
+    if (m.state == MemberState::joined) peers.push_back({node, m.link_key, m.addresses});
+  }
+  transport_->set_peers(peers);
+}
+
+const Member* Daemon::member(const NodeId& node) const {
+  const auto it =
+      std::find_if(members_.begin(), members_.end(), [&](const Member& m) { return m.node == node; });
+  return it == members_.end() ? nullptr : &*it;
+}
+
+std::string Daemon::name_of(const NodeId& node) const {
+  const Member* m = member(node);
+  return m ? m->name : to_hex(node).substr(0, 12);
+}
+
+std::string Daemon::writer_name(const ActorId& actor) const {
+  const NodeId node = replica_->node_of(actor);
+  return node.is_zero() ? to_hex(actor) : name_of(node);
+}
+
+// ---- newcomers
+// --------------------------------------------------------------------------------------------------------------
+
+std::optional<Key32> Daemon::token_secret(const std::array<std::uint8_t, 8>& token_id) {
+  return invites_->secret(token_id, WallTime{now().wall_ms});
+}
+
+void Daemon::join_opened(JoinLinkId link, const Key32& newcomer, const std::array<std::uint8_t, 8>& token_id,
+                         const std::string& address) {
+  join_links_[link] = {newcomer, token_id, address};
+}
+
+void Daemon::join_received(JoinLinkId link, BytesView message) {
+  const auto it = join_links_.find(link);
+  if (it == join_links_.end()) return;
+  const AdmitContext context{home_.cluster, home_.identity.node, members_, *invites_,
+                             WallTime{now().wall_ms}};
+  const Admission admission =
+      admit(message, it->second.key, it->second.token_id, it->second.address, context);
+  if (admission.admitted) {
+    replica_->put_value(member_path(admission.admitted->node), encode_member(*admission.admitted), now());
+    tell(Tick{});
+    spdlog::info("{} joined from {}", admission.admitted->name, it->second.address);
+  } else {
+    spdlog::warn("a join from {} was refused: {}", it->second.address, admission.reply.refusal);
+  }
+  process();  // the member's record is written before the newcomer is told
+  transport_->join_send(link, encode_join_reply(admission.reply));
+  transport_->join_close(link);
+}
+
+void Daemon::join_closed(JoinLinkId link, const std::string&) { join_links_.erase(link); }
+
+}  // namespace syncline

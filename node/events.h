@@ -1,0 +1,189 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "node/transport.h"
+#include "protocol/ids.h"
+#include "protocol/record.h"
+#include "storage/folder.h"
+
+// What goes into the replica and what comes out of it. Plain values, so that the simulator and the real node
+// drive the same core.
+namespace syncline {
+
+// A point in the node's time. `mono_ms` never goes back; `wall_ms` (since the Unix epoch) is whatever the
+// machine's clock says.
+struct Now {
+  std::uint64_t mono_ms = 0;
+  std::uint64_t wall_ms = 0;
+};
+
+using JobId = std::uint64_t;
+
+// Work on the folder, done elsewhere (worker threads, or at once in the simulator). Jobs with the same
+// `strand` run in the order in which they were given out; others in any order, at the same time.
+struct ApplyJob {
+  ApplyRequest request;
+};
+struct ReadJob {
+  std::string path{};
+  Fingerprint expect{};
+  Hash128 version{};
+  std::uint64_t offset = 0;
+  std::uint32_t size = 0;
+};  // `path` empty: the kept version
+struct StageProgressJob {
+  Hash128 hash;
+};
+struct StageWriteJob {
+  Hash128 hash;
+  std::uint64_t offset = 0;
+  std::shared_ptr<const Bytes> piece;
+};
+struct StageFinishJob {
+  Hash128 hash;
+  std::uint64_t size = 0;
+  bool to_version = false;
+};
+struct StageCopyJob {
+  Hash128 hash;
+  std::uint64_t size = 0;
+  std::string from;
+  bool to_version = false;
+};  // `from` empty: out of the versions
+struct StageDeltaJob {
+  Hash128 hash;
+  std::uint64_t size = 0;
+  std::string base_path;
+  std::shared_ptr<const Bytes> delta;
+};
+struct StageVersionJob {
+  Hash128 hash;
+  std::uint64_t size = 0;
+  std::shared_ptr<const Bytes> bytes;
+};  // small bytes straight to the versions
+struct HasVersionJob {
+  Hash128 hash;
+};
+struct DropVersionJob {
+  Hash128 hash;
+};
+struct MakeDeltaJob {
+  std::string path;
+  Fingerprint expect;
+  std::shared_ptr<const Signature> base;
+  Hash128 base_hash;
+  Hash128 hash;
+  std::size_t max_bytes = 0;
+};
+struct RestoreTimeJob {
+  std::string path;
+  std::int64_t mtime_ns = 0;
+};
+
+struct FileJob {
+  JobId id = 0;
+  FolderId folder = 0;
+  std::string strand;
+  bool bulk = false;  // may wait for jobs that are not
+  std::variant<ApplyJob, ReadJob, StageProgressJob, StageWriteJob, StageFinishJob, StageCopyJob,
+               StageDeltaJob, StageVersionJob, HasVersionJob, DropVersionJob, MakeDeltaJob, RestoreTimeJob>
+      work;
+};
+
+// A job's outcome: what its Folder call returned (bool: HasVersionJob; Signature: staged or null; Bytes: read
+// or delta).
+struct Staged {
+  std::shared_ptr<const Signature> signature;
+};
+using FileOutcome =
+    std::variant<ApplyResult, Result<Bytes>, StageProgress, Result<Staged>, bool, Result<Fingerprint>>;
+
+// ---- events
+// -----------------------------------------------------------------------------------------------------------------
+
+struct LinkUp {
+  NodeId peer;
+};
+struct LinkDown {
+  NodeId peer;
+};
+struct Received {
+  NodeId peer;
+  Bytes message;
+};
+struct SendRefused {
+  NodeId peer;
+  Lane lane;
+};  // a Send was not taken: its message is lost
+struct LaneWritable {
+  NodeId peer;
+  Lane lane;
+};  // after SendRefused: there is room again
+struct Observed {
+  FolderId folder = 0;
+  Observation observation;
+  bool at_start = false;
+};  // at_start: found by the scan after a start
+struct FileDone {
+  JobId id = 0;
+  FileOutcome outcome;
+};
+struct Durable {
+  std::uint64_t batch = 0;
+};  // Index::commit() numbers up to this survive power loss
+struct FolderStopped {
+  FolderId folder = 0;
+  std::string reason;
+};  // empty reason: it goes on
+struct ScanFinished {
+  FolderId folder = 0;
+};  // every difference of the first scan was given as Observed before
+struct WroteLate {
+  FolderId folder = 0;
+  LateWrite late;
+};  // Folder::settle_limbo() found it
+struct KeptFound {
+  FolderId folder = 0;
+  std::vector<Hash128> contents;
+};  // after a start: kept versions that no open conflict needs
+struct Tick {};
+
+using Event = std::variant<LinkUp, LinkDown, Received, SendRefused, LaneWritable, Observed, FileDone, Durable,
+                           FolderStopped, ScanFinished, WroteLate, KeptFound, Tick>;
+
+// ---- effects
+// ----------------------------------------------------------------------------------------------------------------
+// The owner commits the index first, then carries the effects out in order: nothing leaves that a crash of
+// the process could undo.
+
+struct Send {
+  NodeId peer;
+  Lane lane = Lane::control;
+  Bytes message;
+};
+struct StartJob {
+  FileJob job;
+};
+struct LookAt {
+  FolderId folder = 0;
+  std::string path;
+  bool subtree = false;
+};                         // observe this path (again), always reading it
+struct FlushIndex {};      // somebody waits for durability
+struct MembersChanged {};  // records of the cluster's own folder changed
+struct WaitOver {
+  std::uint64_t wait = 0;
+};  // Replica::wait_state(wait) has its final answer
+struct LogLine {
+  bool warning = false;
+  std::string text;
+};
+
+using Effect = std::variant<Send, StartJob, LookAt, FlushIndex, MembersChanged, WaitOver, LogLine>;
+
+}  // namespace syncline

@@ -1,0 +1,340 @@
+#include "node/folder_runner.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <set>
+
+#include "protocol/limits.h"
+
+namespace syncline {
+
+namespace {
+constexpr std::size_t kLooksInFlight = 256;
+constexpr std::size_t kScanLooksAhead = 8192;
+constexpr std::size_t kScanBudget = 2000;
+constexpr std::size_t kDrainBudget = 4096;
+constexpr std::chrono::seconds kReopen{3};
+
+Look forced(const std::string& path) {
+  Look look;
+  look.path = path;
+  look.force = true;
+  return look;
+}
+
+Look root_look() {
+  Look look;
+  look.path = kRootPath;
+  return look;
+}
+}  // namespace
+
+FolderRunner::FolderRunner(Options options, Loop& loop, Executor& executor, Index& index, Kv& kv,
+                           std::function<void(Event)> tell)
+    : options_(std::move(options)),
+      loop_(loop),
+      executor_(executor),
+      index_(index),
+      reader_(kv),
+      tell_(std::move(tell)),
+      self_(std::make_shared<FolderRunner*>(this)),
+      alarm_(loop.alarm([this] { pump(); })),
+      settle_alarm_(loop.alarm([this] { settle(); })),
+      periodic_(loop.alarm([this] {
+        if (!stopped_.empty()) {
+          if (try_open()) request_scan("", "");
+        } else {
+          if (watcher_) watcher_->refresh(), drain_watcher();
+          request_scan("", "");
+        }
+        periodic_.set(Clock::now() + (stopped_.empty() ? options_.rescan : kReopen));
+      })) {}
+
+FolderRunner::~FolderRunner() {
+  *self_ = nullptr;
+  {
+    const std::lock_guard lock(scan_mutex_);
+    quit_ = true;
+  }
+  scan_wake_.notify_all();
+  if (scan_worker_.joinable()) scan_worker_.join();
+}
+
+std::shared_ptr<OpenFolder> FolderRunner::open() const {
+  const std::lock_guard lock(open_mutex_);
+  return open_;
+}
+
+void FolderRunner::start() {
+  scan_worker_ = std::thread([this] { scan_thread(); });
+  settle();
+  if (try_open()) request_scan("", "");
+  periodic_.set(Clock::now() + (stopped_.empty() ? options_.rescan : kReopen));
+}
+
+// Opens the folder (again): marker, watcher, everything. False: stopped, with the reason told.
+bool FolderRunner::try_open() {
+  auto opened = std::make_shared<OpenFolder>();
+  auto fs = open_file_system(options_.path);
+  if (!fs) return stop(fs.error().message), false;
+  opened->fs = std::move(*fs);
+  auto folder = Folder::open(*opened->fs, *options_.key, options_.identity);
+  if (!folder) return stop(folder.error().message), false;
+  opened->folder = std::move(*folder);
+  {
+    const std::lock_guard lock(open_mutex_);
+    open_ = opened;
+  }
+  clean(*opened->folder);
+  intake_.clear();
+  if (!watcher_polled_) {
+    auto watcher = open_watcher(options_.path);
+    if (watcher) {
+      watcher_ = std::move(*watcher);
+      watcher_polled_ = true;
+      loop_.watch(watcher_->fd(), [this] { drain_watcher(); });
+    }
+  } else {
+    watcher_->refresh();
+  }
+  drain_watcher();
+  return true;
+}
+
+// Once a second while something that was replaced may still be written to.
+void FolderRunner::settle() {
+  settle_alarm_.set(Clock::now() + std::chrono::seconds(1));
+  const auto folder = open();
+  if (!folder || settling_ || folder->folder->limbo_size() == 0) return;
+  settling_ = true;
+  executor_.run("", true, [this, alive = std::weak_ptr(self_), folder] {
+    loop_.post([alive, late = folder->folder->settle_limbo()] {
+      const auto self = alive.lock();
+      if (!self || !*self) return;
+      (*self)->settling_ = false;
+      for (const LateWrite& l : late) (*self)->tell_(WroteLate{(*self)->options_.id, l});
+    });
+  });
+}
+
+// What a crash left: partial contents stay only where a pending path may go on with them.
+void FolderRunner::clean(Folder& folder) {
+  std::set<Hash128> wanted;
+  for (const std::string& path : index_.pending(options_.id, "", limits::staged_parts)) {
+    const auto entry = index_.get(options_.id, path);
+    if (entry && entry->live) wanted.insert(entry->live->content.hash);
+  }
+  folder.clean_staging([&](const Hash128& hash) { return wanted.contains(hash); });
+  const auto kept = folder.versions();
+  if (!kept) return;
+  std::vector<Hash128> strays;
+  for (const Hash128& hash : *kept) {
+    if (index_.conflict_needs(hash)) continue;
+    if (!index_.paths_with(options_.id, hash, 1).empty()) folder.drop_version(hash);  // its bytes are in the tree
+    else strays.push_back(hash);
+  }
+  if (strays.empty()) return;
+  spdlog::info("{} files in .syncline/versions belong to no open conflict; they are kept", strays.size());
+  tell_(KeptFound{options_.id, std::move(strays)});
+}
+
+void FolderRunner::stop(const std::string& reason) {
+  if (stopped_ == reason) return;
+  stopped_ = reason;
+  tell_(FolderStopped{options_.id, reason});
+  periodic_.set(Clock::now() + kReopen);
+}
+
+void FolderRunner::drain_watcher() {
+  if (!watcher_) return;
+  const bool more = watcher_->drain([this](WatchEvent&& e) { event(e); }, kDrainBudget);
+  if (more) {
+    loop_.post([alive = std::weak_ptr(self_)] {
+      if (const auto self = alive.lock(); self && *self) (*self)->drain_watcher();
+    });
+  }
+  pump();
+}
+
+void FolderRunner::event(const WatchEvent& e) {
+  if (e.kind == WatchEvent::Kind::root_lost) return stop(e.reason);
+  intake_.on_event(e, Clock::now());
+}
+
+void FolderRunner::look(const std::string& path, bool subtree) {
+  if (subtree) return request_scan(path, "");
+  dispatch(forced(path), false);
+}
+
+void FolderRunner::look_now(const std::string& path, std::function<void()> done) {
+  dispatch(forced(path), false, std::move(done));
+}
+
+// Hands out looks: what the watcher saw first, then what a scan found.
+void FolderRunner::pump() {
+  const TimePoint now = Clock::now();
+  while (in_flight_ < kLooksInFlight) {
+    const auto due = intake_.take(now, kLooksInFlight - in_flight_);
+    if (due.empty()) break;
+    for (const Look& look : due) {
+      if (look.subtree)
+        request_scan(look.path, look.moved_from);
+      else
+        dispatch(look, false);
+    }
+  }
+  std::size_t taken = 0;
+  while (in_flight_ < kLooksInFlight && !scan_looks_.empty()) {
+    Look look = std::move(scan_looks_.front());
+    scan_looks_.pop_front();
+    ++taken;
+    dispatch(std::move(look), true);
+  }
+  if (taken > 0) {
+    const std::lock_guard lock(scan_mutex_);
+    scan_credit_ -= taken;
+    scan_wake_.notify_all();
+  }
+  const auto next = intake_.next_deadline();
+  alarm_.set(next && in_flight_ < kLooksInFlight ? *next : TimePoint::max());
+}
+
+void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> done) {
+  const auto folder = open();
+  if (!folder || (!stopped_.empty() && !from_scan)) {
+    if (done) done();
+    return;
+  }
+  if (look.path.empty()) look.path = kRootPath;
+  const auto entry = index_.get(options_.id, look.path);
+  const DiskState known = entry && entry->disk ? entry->disk->state : DiskState{};
+  ++in_flight_;
+  scan_in_flight_ += from_scan;
+  const std::string strand = look.path;
+  executor_.run(strand, false,
+                [this, alive = std::weak_ptr(self_), folder, look = std::move(look), known, from_scan,
+                 done = std::move(done)] {
+                  Observation o = folder->folder->observe(look.path, known, look.force);
+                  std::string lost;
+                  if (o.state == Observation::State::absent) {
+                    if (const Status marker = folder->folder->check_marker(); !marker)
+                      lost = marker.error().message;
+                  }
+                  loop_.post([alive, look, from_scan, done, lost, o = std::move(o)]() mutable {
+                    const auto self = alive.lock();
+                    if (!self || !*self) return;
+                    FolderRunner& runner = **self;
+                    --runner.in_flight_;
+                    runner.scan_in_flight_ -= from_scan;
+                    if (!lost.empty())
+                      runner.stop(lost);
+                    else
+                      runner.observed(look, from_scan, std::move(o));
+                    if (done) done();
+                    runner.pump();
+                    runner.after_scan();
+                  });
+                });
+}
+
+void FolderRunner::observed(const Look& look, bool from_scan, Observation observation) {
+  if (observation.state == Observation::State::busy) {
+    intake_.again(look, Clock::now());
+    return;
+  }
+  tell_(Observed{options_.id, std::move(observation), from_scan && first_scan_});
+}
+
+void FolderRunner::request_scan(const std::string& subtree, const std::string& moved_from) {
+  const auto folder = open();
+  if (!folder) return;
+  scanning_ = true;
+  dispatch(root_look(), true);
+  const std::lock_guard lock(scan_mutex_);
+  for (const ScanRequest& waiting : scan_requests_) {
+    if (waiting.subtree.empty() || waiting.subtree == subtree) return;
+  }
+  scan_requests_.push_back({subtree, moved_from, folder});
+  scan_wake_.notify_all();
+}
+
+void FolderRunner::scan_thread() {
+  while (true) {
+    ScanRequest request;
+    {
+      std::unique_lock lock(scan_mutex_);
+      scan_wake_.wait(lock, [this] { return quit_ || !scan_requests_.empty(); });
+      if (quit_) return;
+      request = std::move(scan_requests_.front());
+      scan_requests_.pop_front();
+      scan_active_ = true;
+    }
+    ScanOptions options;
+    options.folder = options_.id;
+    options.subtree = request.subtree;
+    options.moved_from = request.moved_from;
+    Folder& folder = *request.folder->folder;
+    options.check_marker = [&folder] { return folder.check_marker(); };
+    Scanner scanner(*request.folder->fs, reader_, std::move(options));
+    bool more = true;
+    while (more) {
+      ScanSlice slice = scanner.step(kScanBudget);
+      more = slice.state == ScanSlice::State::more;
+      std::unique_lock lock(scan_mutex_);
+      scan_wake_.wait(lock, [this] { return quit_ || scan_credit_ < kScanLooksAhead; });
+      if (quit_) return;
+      scan_credit_ += slice.looks.size();
+      scan_active_ = more;
+      lock.unlock();
+      loop_.post([alive = std::weak_ptr(self_), slice = std::move(slice)]() mutable {
+        if (const auto self = alive.lock(); self && *self) (*self)->scanned(std::move(slice));
+      });
+    }
+  }
+}
+
+void FolderRunner::scanned(ScanSlice slice) {
+  for (Look& look : slice.looks) scan_looks_.push_back(std::move(look));
+  for (ScanProblem& problem : slice.problems) {
+    Observation o;
+    o.state = Observation::State::unsupported;
+    o.path = std::move(problem.path);
+    o.problem = std::move(problem.reason);
+    tell_(Observed{options_.id, std::move(o), first_scan_});
+  }
+  switch (slice.state) {
+    case ScanSlice::State::more:
+      break;
+    case ScanSlice::State::emptied:
+      stop(slice.reason);
+      break;
+    case ScanSlice::State::refused:
+      stop(slice.reason);
+      break;
+    case ScanSlice::State::done:
+      accept_scan_ = true;
+      if (!stopped_.empty()) {  // it is back, and whole
+        stopped_.clear();
+        tell_(FolderStopped{options_.id, ""});
+        periodic_.set(Clock::now() + options_.rescan);
+      }
+      break;
+  }
+  pump();
+  after_scan();
+}
+
+void FolderRunner::after_scan() {
+  if (!scanning_ || !scan_looks_.empty() || scan_in_flight_ > 0) return;
+  {
+    const std::lock_guard lock(scan_mutex_);
+    if (scan_active_ || !scan_requests_.empty()) return;
+  }
+  scanning_ = false;
+  if (!accept_scan_ || !stopped_.empty() || !first_scan_) return;
+  first_scan_ = false;
+  tell_(ScanFinished{options_.id});
+}
+
+}  // namespace syncline

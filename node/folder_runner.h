@@ -1,0 +1,105 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "node/events.h"
+#include "node/executor.h"
+#include "node/loop.h"
+#include "storage/folder.h"
+#include "storage/index.h"
+#include "storage/intake.h"
+#include "storage/scanner.h"
+#include "storage/watcher.h"
+
+namespace syncline {
+
+// A folder and the file system under it, shared with jobs under way.
+struct OpenFolder {
+  std::unique_ptr<FileSystem> fs;
+  std::unique_ptr<Folder> folder;
+};
+
+// The eyes of the node in one folder: watches it, scans it, looks at what may have changed, and tells the
+// replica by Observed events. Notices when the folder is gone or emptied, stops then, and goes on by itself
+// when it is back. Belongs to the loop's thread; the scan has a thread of its own.
+class FolderRunner {
+ public:
+  struct Options {
+    FolderId id = 1;
+    std::string path;
+    Folder::Identity identity;
+    const HashKey* key = nullptr;
+    std::chrono::seconds rescan{3600};
+  };
+  FolderRunner(Options options, Loop& loop, Executor& executor, Index& index, Kv& kv,
+               std::function<void(Event)> tell);
+  ~FolderRunner();
+
+  void start();
+  void look(const std::string& path, bool subtree);  // an effect of the replica
+  std::shared_ptr<OpenFolder> open() const;          // null while the folder cannot be opened. Thread-safe
+  // Looks at `path` now, whatever the watcher says, and calls `done` when the replica was told.
+  void look_now(const std::string& path, std::function<void()> done);
+  const std::string& stopped() const { return stopped_; }  // why, or empty
+  bool scanning() const { return scanning_; }
+  std::string watch_problem() const { return watcher_ ? watcher_->health().problem : ""; }
+
+ private:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  bool try_open();
+  void clean(Folder& folder);
+  void settle();
+  void stop(const std::string& reason);
+  void drain_watcher();
+  void event(const WatchEvent& e);
+  void pump();
+  void dispatch(Look look, bool from_scan, std::function<void()> done = nullptr);
+  void observed(const Look& look, bool from_scan, Observation observation);
+  void request_scan(const std::string& subtree, const std::string& moved_from);
+  void scan_thread();
+  void scanned(ScanSlice slice);
+  void after_scan();
+
+  Options options_;
+  Loop& loop_;
+  Executor& executor_;
+  Index& index_;
+  IndexReader reader_;
+  std::function<void(Event)> tell_;
+  std::shared_ptr<FolderRunner*> self_;  // tasks under way hold it weakly
+
+  mutable std::mutex open_mutex_;
+  std::shared_ptr<OpenFolder> open_;
+  std::unique_ptr<Watcher> watcher_;
+  bool watcher_polled_ = false;
+  bool settling_ = false;
+  Intake intake_;
+  Loop::Alarm& alarm_;
+  Loop::Alarm& settle_alarm_;
+  Loop::Alarm& periodic_;
+  std::string stopped_;
+  bool scanning_ = false, first_scan_ = true, accept_scan_ = false;
+  std::size_t in_flight_ = 0, scan_in_flight_ = 0;
+  std::deque<Look> scan_looks_;
+
+  // shared with the scan's thread
+  struct ScanRequest {
+    std::string subtree, moved_from;
+    std::shared_ptr<OpenFolder> folder;
+  };
+  std::mutex scan_mutex_;
+  std::condition_variable scan_wake_;
+  std::deque<ScanRequest> scan_requests_;
+  std::size_t scan_credit_ = 0;  // looks the loop has not taken up yet
+  bool scan_active_ = false;
+  bool quit_ = false;
+  std::thread scan_worker_;
+};
+
+}  // namespace syncline

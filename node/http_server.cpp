@@ -1,0 +1,267 @@
+#include "node/http_server.h"
+
+#include <fmt/format.h>
+#include <httplib.h>
+#include <sodium.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "node/http_server_pool.h"
+#include "protocol/address.h"
+#include "protocol/limits.h"
+
+namespace syncline {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kAnswer{3'000};      // a loop that is silent for so long is not healthy
+constexpr milliseconds kWaitMargin{1'000};  // a wait ends itself; this much later we do
+constexpr time_t kFirstByteSeconds = 2;     // how long an idle connection may hold a thread
+constexpr time_t kReadSeconds = 3;
+constexpr int kBacklog = 256;
+constexpr const char* kJson = "application/json";
+constexpr const char* kText = "text/plain; charset=utf-8";
+
+class Pool final : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> job) override { pool_.enqueue(std::move(job)); }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  HttpPool pool_;
+};
+
+// Between the HTTP threads and the loop: questions go over, answers come back, until it is closed.
+class Bridge : public std::enable_shared_from_this<Bridge> {
+ public:
+  Bridge(ControlHandler& handler, HttpServer::Post post) : handler_(handler), post_(std::move(post)) {}
+
+  // Any thread but the loop's. nullopt: no answer in time, or closed.
+  std::optional<Result<ControlReply>> ask(const ControlRequest& request, milliseconds patience) {
+    const auto slot = std::make_shared<std::optional<Result<ControlReply>>>();
+    post_([self = shared_from_this(), request, slot] {
+      {
+        const std::lock_guard lock(self->mutex_);
+        if (self->closed_) return;  // the handler may be gone
+      }
+      self->handler_.handle(request, [self, slot](Result<ControlReply> reply) {
+        const std::lock_guard lock(self->mutex_);
+        *slot = std::move(reply);
+        self->answered_.notify_all();
+      });
+    });
+    std::unique_lock lock(mutex_);
+    answered_.wait_for(lock, patience, [&] { return slot->has_value() || closed_; });
+    return std::move(*slot);
+  }
+
+  void close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    answered_.notify_all();
+  }
+
+ private:
+  ControlHandler& handler_;
+  HttpServer::Post post_;
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  bool closed_ = false;
+};
+
+int status_of(Error::Code code) {
+  switch (code) {
+    case Error::Code::not_found:
+      return 404;
+    case Error::Code::invalid:
+      return 400;
+    case Error::Code::refused:
+      return 403;
+    case Error::Code::busy:
+    case Error::Code::full:
+      return 503;
+    case Error::Code::timed_out:
+      return 504;
+    default:
+      return 500;
+  }
+}
+
+void reply_error(httplib::Response& response, int status, Error::Code code, std::string message) {
+  response.status = status;
+  if (status == 503) response.set_header("Retry-After", "1");
+  response.set_content(encode_reply(fail(code, std::move(message))) + "\n", kJson);
+}
+void reply_silent(httplib::Response& response) {
+  reply_error(response, 503, Error::Code::busy, "the node does not answer");
+}
+
+bool same_secret(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && sodium_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+}  // namespace
+
+struct HttpServer::Impl {
+  Impl(const Options& o, ControlHandler& handler, Post post)
+      : options(o), bridge(std::make_shared<Bridge>(handler, std::move(post))) {}
+
+  using Request = const httplib::Request&;
+  using Response = httplib::Response&;
+
+  void configure() {
+    server.new_task_queue = [] { return new Pool; };
+    // The library's default is SO_REUSEPORT: a second node would share the port in silence. Its backlog of 5
+    // (compiled in, 0.11.4) is raised after the bind.
+    server.set_socket_options([this](socket_t s) {
+      const int yes = 1;
+      ::setsockopt(s, SOL_SOCKET, SO_REUSEADDR, reinterpret_cast<const char*>(&yes), sizeof yes);
+      listener = s;
+    });
+    server.set_keep_alive_max_count(1);
+    server.set_keep_alive_timeout(kFirstByteSeconds);
+    server.set_read_timeout(kReadSeconds, 0);
+    server.set_write_timeout(kReadSeconds, 0);
+    server.set_payload_max_length(limits::control_request_bytes);
+    server.set_tcp_nodelay(true);
+    server.set_pre_routing_handler([this](Request q, Response r) { return admit(q, r); });
+    server.Get("/healthz", [this](Request, Response r) { health(r); });
+    server.Get("/readyz", [this](Request, Response r) { ready(r); });
+    server.Get("/metrics", [this](Request, Response r) { metrics(r); });
+    server.Get("/v1/status", [this](Request, Response r) { show(StatusRequest{}, r); });
+    server.Get("/v1/conflicts", [this](Request, Response r) { show(ConflictsRequest{}, r); });
+    server.Post("/v1/wait", [this](Request q, Response r) { wait(q, r); });
+  }
+
+  httplib::Server::HandlerResponse admit(Request request, Response response) const {
+    using enum httplib::Server::HandlerResponse;
+    if (open || request.path == "/healthz" || request.path == "/readyz") return Unhandled;
+    const std::string given = request.get_header_value("Authorization");
+    constexpr std::string_view scheme = "Bearer ";
+    if (given.starts_with(scheme) && !options.token.empty() &&
+        same_secret(std::string_view(given).substr(scheme.size()), options.token))
+      return Unhandled;
+    reply_error(response, 401, Error::Code::refused,
+                "wants \"Authorization: Bearer\" with the token of the file http-token");
+    response.set_header("WWW-Authenticate", "Bearer");
+    return Handled;
+  }
+
+  void health(Response response) {
+    const bool alive = bridge->ask(ReadyRequest{}, kAnswer).has_value();
+    response.status = alive ? 200 : 503;
+    response.set_content(alive ? "ok\n" : "the node does not answer\n", kText);
+  }
+
+  void ready(Response response) {
+    const auto reply = bridge->ask(ReadyRequest{}, kAnswer);
+    const auto* state = reply && *reply ? std::get_if<ReadyReply>(&**reply) : nullptr;
+    const bool good = state && state->ready;
+    response.status = good ? 200 : 503;
+    const std::string why = state && open && !state->reason.empty() ? ": " + as_utf8(state->reason) : "";
+    response.set_content(good ? "ready\n" : "not ready" + why + "\n", kText);
+  }
+
+  void metrics(Response response) {
+    const auto reply = bridge->ask(StatusRequest{}, kAnswer);
+    const auto* status = reply && *reply ? std::get_if<StatusReply>(&**reply) : nullptr;
+    if (!status) return reply_silent(response);
+    response.set_content(metrics_text(*status), "text/plain; version=0.0.4; charset=utf-8");
+  }
+
+  void show(const ControlRequest& request, Response response) {
+    const auto reply = bridge->ask(request, kAnswer);
+    if (!reply) return reply_silent(response);
+    if (!*reply)
+      return reply_error(response, status_of(reply->error().code), reply->error().code,
+                         reply->error().message);
+    std::string text = json_text(**reply);
+    if (text.size() > limits::control_reply_bytes)
+      return reply_error(response, 500, Error::Code::full, "the answer is too long to be sent");
+    response.set_content(text + "\n", kJson);
+  }
+
+  void wait(Request request, Response response) {
+    const auto wanted = parse_wait(request.body);
+    if (!wanted) return reply_error(response, 400, wanted.error().code, wanted.error().message);
+    struct Slot {
+      explicit Slot(std::atomic<std::size_t>& n) : count(n), got(n.fetch_add(1) < limits::http_waits) {}
+      ~Slot() { count.fetch_sub(1); }
+      std::atomic<std::size_t>& count;
+      bool got;
+    } slot(waits);
+    if (!slot.got) return reply_error(response, 503, Error::Code::busy, "too many waits at once; try again");
+    const auto reply = bridge->ask(*wanted, milliseconds(wanted->timeout_ms) + kWaitMargin);
+    if (!reply) return reply_silent(response);
+    if (!*reply)
+      return reply_error(response, status_of(reply->error().code), reply->error().code,
+                         reply->error().message);
+    const auto* result = std::get_if<WaitReply>(&**reply);
+    response.status = result && result->done ? 200 : 504;
+    response.set_content(json_text(**reply) + "\n", kJson);
+  }
+
+  Status bind() {
+    const auto address = parse_address(options.listen);
+    if (!address) return fail(Error::Code::invalid, "http: " + address.error().message);
+    open = address->is_loopback();
+    local = *address;
+    errno = 0;
+    if (address->port == 0) {
+      const int port = server.bind_to_any_port(address->host.c_str());
+      if (port > 0) local.port = static_cast<std::uint16_t>(port);
+    } else if (!server.bind_to_port(address->host.c_str(), address->port)) {
+      local.port = 0;
+    }
+    const int error = errno;
+    if (local.port == 0)
+      return fail(
+          error == EADDRINUSE ? Error::Code::busy : Error::Code::io,
+          error == EADDRINUSE
+              ? fmt::format(
+                    "http: {} is in use by another program; choose another with --http or in config.toml",
+                    address->text())
+              : fmt::format("http: cannot listen on {}: {}", address->text(),
+                            error ? std::strerror(error) : "no such host"));
+    ::listen(listener, kBacklog);
+    return {};
+  }
+
+  Options options;
+  bool open = false;  // bound to loopback: no token wanted
+  Address local;
+  std::shared_ptr<Bridge> bridge;
+  std::atomic<std::size_t> waits{0};
+  socket_t listener = INVALID_SOCKET;
+  httplib::Server server;
+  std::thread accepting;
+};
+
+HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const Options& options, ControlHandler& handler,
+                                                      Post post) {
+  auto impl = std::make_unique<Impl>(options, handler, std::move(post));
+  impl->configure();
+  if (const Status bound = impl->bind(); !bound) return tl::unexpected(bound.error());
+  impl->accepting = std::thread([server = &impl->server] { server->listen_after_bind(); });
+  while (!impl->server.is_running()) std::this_thread::yield();  // stop() before it runs would be lost
+  return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
+}
+
+HttpServer::~HttpServer() {
+  impl_->bridge->close();
+  impl_->server.stop();
+  impl_->accepting.join();
+}
+
+std::string HttpServer::local_address() const { return impl_->local.text(); }
+
+}  // namespace syncline

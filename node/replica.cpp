@@ -1,0 +1,275 @@
+#include "node/replica.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "node/replica_impl.h"
+
+namespace syncline {
+
+Replica::Impl::Impl(Index& i, ReplicaOptions o)
+    : index(i), options(std::move(o)), random(options.random_seed) {
+  if (const auto saved = index.meta("hlc")) {
+    Reader r(*saved);
+    clock.observe({r.u64()});
+  }
+  for (const FolderId folder : options.folders) {
+    if (index.counts(folder).pending > 0) backlog.insert(folder);
+    for (const Conflict& c : index.conflicts(folder, false, SIZE_MAX)) version_queue.push_back(c);
+  }
+}
+
+bool Replica::Impl::owns(FolderId folder) const {
+  return std::find(options.folders.begin(), options.folders.end(), folder) != options.folders.end();
+}
+
+void Replica::Impl::step(const Event& event, Now at) {
+  now = at;
+  if (!started) started = true, started_ms = now.mono_ms;
+  const Hlc before = clock.last();
+  struct Visitor {
+    Impl& r;
+    void operator()(const LinkUp& e) { r.link_up(e.peer); }
+    void operator()(const LinkDown& e) { r.link_down(e.peer); }
+    void operator()(const Received& e) { r.received(e.peer, e.message); }
+    void operator()(const SendRefused& e) {
+      const auto it = r.links.find(e.peer);
+      if (it != r.links.end() && e.lane == Lane::small) it->second.pushing = false;
+    }
+    void operator()(const LaneWritable& e) {
+      const auto it = r.links.find(e.peer);
+      if (it == r.links.end() || it->second.pushing) return;
+      it->second.pushing = true;
+      r.announce(it->second, true);  // what it missed it now asks for
+    }
+    void operator()(const Observed& e) { r.observed(e.folder, e.observation, e.at_start); }
+    void operator()(const FileDone& e) {
+      FileOutcome outcome = e.outcome;
+      r.job_done(e.id, outcome);
+    }
+    void operator()(const Durable& e) {
+      r.durable = std::max(r.durable, e.batch);
+      r.answer_probes();
+      r.check_waits();
+    }
+    void operator()(const FolderStopped& e) {
+      if (e.reason.empty()) {
+        if (r.stopped.erase(e.folder) > 0) r.backlog.insert(e.folder);
+      } else if (r.stopped[e.folder] != e.reason) {
+        r.stopped[e.folder] = e.reason;
+        r.log(true, fmt::format("folder {} stopped: {}", e.folder, e.reason));
+      }
+    }
+    void operator()(const WroteLate& e) { r.wrote_late(e.folder, e.late); }
+    void operator()(const KeptFound& e) { r.kept.insert(e.contents.begin(), e.contents.end()); }
+    void operator()(const ScanFinished& e) { r.scanned.insert(e.folder); }
+    void operator()(const Tick&) {}
+  };
+  std::visit(Visitor{*this}, event);
+  tick();
+  flush_push();
+  flush_wants();
+  if (clock.last() != before) {
+    Writer w;
+    w.u64(clock.last().value);
+    index.put_meta("hlc", w.data());
+  }
+}
+
+// What is due by time or has become possible; cheap when there is nothing.
+void Replica::Impl::tick() {
+  for (auto& [node, peer] : links) {
+    if (!peer.greeted) continue;
+    if (peer.announce_at != 0 && now.mono_ms >= peer.announce_at) announce(peer, false);
+    if (now.mono_ms >= peer.digest_at) {
+      peer.digest_at = now.mono_ms + tuning::digest_ms + random() % 1000;
+      send(node, Lane::control, Digest{vector_hash()});
+    }
+    look_for_gaps(peer, false);
+  }
+  if (!touched.empty()) restore_times();
+  fetch_timeouts();
+  next_versions();
+  for (auto it = retries.begin(); it != retries.end();) {
+    const auto [key, retry] = *it;
+    ++it;
+    if (now.mono_ms >= retry.at_ms && !works.contains(key)) {
+      start_work(key.folder, key.path);
+      // Under way, it keeps its back-off until the path succeeds.
+      if (const auto r = retries.find(key); r != retries.end())
+        r->second.at_ms = works.contains(key) ? UINT64_MAX : now.mono_ms + 100;
+    }
+  }
+  next_backlog();
+  check_waits();
+  std::string why_not;
+  if (!caught_up_once && ready(&why_not)) {
+    caught_up_once = true;
+    for (auto& [node, peer] : links) announce(peer, false);
+  }
+}
+
+std::uint64_t Replica::Impl::next_tick() const {
+  std::uint64_t due = now.mono_ms + 1000;
+  for (const auto& [node, peer] : links) {
+    if (peer.announce_at != 0) due = std::min(due, peer.announce_at);
+    if (peer.greeted) due = std::min(due, peer.digest_at);
+  }
+  if (!gaps.empty()) due = std::min(due, now.mono_ms + tuning::gap_ms);
+  for (const auto& [key, at] : touched) due = std::min(due, at);
+  for (const auto& [key, retry] : retries) due = std::min(due, retry.at_ms);
+  if (!backlog.empty()) due = std::min(due, backlog_at_ms);
+  return std::max(due, now.mono_ms + 1);
+}
+
+std::vector<NodeId> Replica::Impl::member_ids() const {
+  std::vector<NodeId> out;
+  for (const auto& [path, entry] : index.below(kClusterFolder, "members", "", limits::members)) {
+    if (!entry.live || entry.live->content.kind != Kind::value) continue;
+    const auto raw = from_hex(std::string_view(path).substr(std::string_view("members/").size()));
+    if (raw && raw->size() == NodeId::size) out.push_back(NodeId::from(*raw));
+  }
+  return out;
+}
+
+bool Replica::Impl::ready(std::string* why_not) const {
+  const auto no = [why_not](std::string why) {
+    if (why_not) *why_not = std::move(why);
+    return false;
+  };
+  for (const auto& [folder, reason] : stopped) return no("stopped: " + reason);
+  if (!clock_problem.empty()) return no(clock_problem);
+  for (const FolderId folder : options.folders) {
+    if (!scanned.contains(folder)) return no("first scan under way");
+  }
+  const std::vector<NodeId> members = member_ids();
+  std::size_t linked = 1;
+  for (const NodeId& m : members) {
+    if (m == options.self) continue;
+    const auto it = links.find(m);
+    if (it != links.end() && it->second.greeted) {
+      ++linked;
+      if (!index.vector().covers(it->second.start_vector)) return no("catching up with " + it->second.name);
+    } else if (now.mono_ms < started_ms + tuning::start_grace_ms) {
+      return no("looking for the other members");
+    }
+  }
+  if (members.size() >= 3 && linked * 2 <= members.size())
+    return no("linked to less than a majority of the members");
+  for (const FolderId folder : options.folders) {
+    const std::uint64_t pending = index.counts(folder).pending;
+    if (pending > (caught_up_once ? 64u : 0u)) return no(fmt::format("{} files on their way", pending));
+  }
+  return true;
+}
+
+void Replica::Impl::problem(const std::string& path, std::string text) {
+  const auto it = problems.find(path);
+  if (it != problems.end() ? it->second.text == text : problems.size() >= tuning::problems_max) return;
+  problems[path] = {path, text, now.wall_ms};
+  log(true, path.empty() ? text : path + ": " + text);
+}
+
+void Replica::Impl::no_problem(const std::string& path) { problems.erase(path); }
+
+JobId Replica::Impl::start_job(FolderId folder, std::string strand, bool bulk, decltype(FileJob::work) work) {
+  effects.push_back(StartJob{{next_job, folder, std::move(strand), bulk, std::move(work)}});
+  return next_job++;
+}
+
+// ---- the public face
+// --------------------------------------------------------------------------------------------------------
+
+Replica::Replica(Index& index, ReplicaOptions options)
+    : impl_(std::make_unique<Impl>(index, std::move(options))) {}
+Replica::~Replica() = default;
+
+std::vector<Effect> Replica::step(const Event& event, Now now) {
+  impl_->step(event, now);
+  return std::exchange(impl_->effects, {});
+}
+
+std::uint64_t Replica::next_tick_ms() const { return impl_->next_tick(); }
+
+void Replica::put_value(const std::string& path, const std::optional<Bytes>& value, Now now) {
+  Impl& r = *impl_;
+  r.now = now;
+  PathEntry entry = r.index.get(kClusterFolder, path).value_or(PathEntry{});
+  Record record{.folder = kClusterFolder, .path = path};
+  if (value) record.content = {.kind = Kind::value, .target = *value};
+  if (entry.live) {
+    if (entry.live->content == record.content) return;
+    record.context = entry.live->context;
+    record.context.raise(entry.live->dot);
+  }
+  record.hlc = r.next_time(entry.live ? entry.live->hlc : Hlc{});
+  record.dot = r.next_dot();
+  r.accept_own(std::move(record), std::move(entry), std::nullopt, std::nullopt);
+  r.effects.push_back(MembersChanged{});
+}
+
+std::map<std::string, Bytes> Replica::values(const std::string& prefix) const {
+  std::map<std::string, Bytes> out;
+  for (const auto& [path, entry] : impl_->index.below(kClusterFolder, prefix, "", SIZE_MAX)) {
+    if (entry.live && entry.live->content.kind == Kind::value) out[path] = entry.live->content.target;
+  }
+  return out;
+}
+
+bool Replica::ready(Now now, std::string* why_not) const {
+  impl_->now.mono_ms = std::max(impl_->now.mono_ms, now.mono_ms);
+  return impl_->ready(why_not);
+}
+
+std::vector<PeerView> Replica::peers() const {
+  std::vector<PeerView> out;
+  const VersionVector& own = impl_->index.vector();
+  for (const auto& [node, peer] : impl_->links) {
+    PeerView v{node, peer.name, peer.greeted, peer.ready, 0, 0};
+    for (const auto& e : own.entries()) v.behind += e.seq - std::min(e.seq, peer.vector.get(e.actor));
+    for (const auto& e : peer.vector.entries()) v.ahead += e.seq - std::min(e.seq, own.get(e.actor));
+    out.push_back(std::move(v));
+  }
+  return out;
+}
+
+std::vector<TransferView> Replica::transfers() const {
+  std::vector<TransferView> out;
+  for (const auto& [hash, f] : impl_->fetches) {
+    if (f.size > limits::range_bytes)
+      out.push_back(
+          {f.path.path, f.total, f.encoding == Encoding::delta ? f.delta.size() : f.written, f.peer});
+  }
+  return out;
+}
+
+std::vector<ProblemView> Replica::problems() const {
+  std::vector<ProblemView> out;
+  if (!impl_->clock_problem.empty()) out.push_back({"", impl_->clock_problem, impl_->now.wall_ms});
+  for (const auto& [path, p] : impl_->problems) out.push_back(p);
+  return out;
+}
+
+std::string Replica::folder_stopped(FolderId folder) const {
+  const auto it = impl_->stopped.find(folder);
+  return it == impl_->stopped.end() ? impl_->clock_problem : it->second;
+}
+
+bool Replica::idle() const {
+  const Impl& r = *impl_;
+  return r.works.empty() && r.fetches.empty() && r.publishing.empty() && r.touched.empty() &&
+         r.streams.empty() && r.gaps.empty() && r.version_queue.empty() && r.version_jobs.empty();
+}
+
+NodeId Replica::node_of(const ActorId& actor) const {
+  if (actor == impl_->options.actor) return impl_->options.self;
+  const auto entry = impl_->index.get(kClusterFolder, "actors/" + to_hex(actor));
+  if (!entry || !entry->live) return {};
+  const Bytes& certificate = entry->live->content.target;  // actor, node, signature (protocol/member.h)
+  return certificate.size() >= ActorId::size + NodeId::size
+             ? NodeId::from(BytesView(certificate).substr(ActorId::size))
+             : NodeId{};
+}
+
+}  // namespace syncline

@@ -1,0 +1,101 @@
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "node/events.h"
+#include "protocol/error.h"
+#include "storage/index.h"
+
+namespace syncline {
+
+struct ReplicaOptions {
+  NodeId self;
+  std::string name;
+  ActorId actor;            // fresh and random at each start: a counter can then never be used twice
+  Bytes actor_certificate;  // value stored at "actors/<hex>" before the actor's first version
+  std::vector<FolderId> folders{1};
+  std::uint64_t random_seed = 0;  // jitter only
+};
+
+// What a peer is known to have.
+struct PeerView {
+  NodeId node;
+  std::string name;
+  bool linked = false;
+  bool ready = false;
+  std::uint64_t behind = 0;  // log positions that this node has and the peer did not announce yet
+  std::uint64_t ahead = 0;   // the other way round
+};
+
+struct TransferView {
+  std::string path;
+  std::uint64_t size = 0, done = 0;
+  NodeId peer;
+};
+
+struct ProblemView {
+  std::string path;  // empty: the node as a whole
+  std::string text;
+  std::uint64_t since_wall_ms = 0;
+};
+
+// How a wait stands: which members have the version (this node included), which are asked and have not
+// answered, which are not linked or not ready.
+struct WaitView {
+  bool over = false, done = false;
+  std::vector<NodeId> have, lacking, absent;
+};
+
+struct WaitGoal {
+  enum class Who : std::uint8_t { all, majority, count } who = Who::all;
+  std::size_t count = 0;
+  bool durable = false;
+};
+
+// The deterministic core of a node: gossip of version vectors, the log's streams, merge, what to fetch from
+// whom, and in which order to bring the tree to the live versions (DESIGN.md, sections 3 and 4). No IO, no
+// clock, no threads: an event and the time go in, effects come out, the index is changed in between (and
+// committed by the owner). One thread.
+class Replica {
+ public:
+  Replica(Index& index, ReplicaOptions options);
+  ~Replica();
+
+  std::vector<Effect> step(const Event& event, Now now);
+  // The owner has committed the index after a step; `batch` is what Index::commit() returned. After a
+  // FlushIndex effect a Durable event must follow, also where everything was durable already.
+  void committed(std::uint64_t batch);
+  // When a Tick is due at the latest.
+  std::uint64_t next_tick_ms() const;
+
+  // Requests of the node's owner; effects they cause come with the next step() (send a Tick).
+  // A value of the cluster's own folder, e.g. "members/<hex>"; nullopt deletes it.
+  void put_value(const std::string& path, const std::optional<Bytes>& value, Now now);
+  std::map<std::string, Bytes> values(const std::string& prefix) const;
+  Status drop_conflict(FolderId folder, const std::string& path, const Dot& loser, Now now);
+  // Makes the loser the live version of `as` (its own path when empty), having seen all there is; the entry
+  // is resolved.
+  Status restore_conflict(FolderId folder, const std::string& path, const Dot& loser, const std::string& as,
+                          Now now);
+  // Starts a wait for the version that is on this node's disk. Error::not_found: nothing there.
+  Result<std::uint64_t> start_wait(FolderId folder, const std::string& path, const WaitGoal& goal, Now now);
+  WaitView wait_state(std::uint64_t wait) const;
+  void end_wait(std::uint64_t wait);
+
+  bool ready(Now now, std::string* why_not = nullptr) const;
+  std::vector<PeerView> peers() const;
+  std::vector<TransferView> transfers() const;
+  std::vector<ProblemView> problems() const;
+  std::string folder_stopped(FolderId folder) const;  // the reason, or empty
+  bool idle() const;  // nothing in progress (for the simulator: quiescent but for gossip)
+  NodeId node_of(const ActorId& actor) const;  // zero when unknown
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace syncline

@@ -1,0 +1,257 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "node/replica_impl.h"
+#include "protocol/content_hash.h"
+
+namespace syncline {
+
+void Replica::Impl::link_up(const NodeId& node) {
+  Peer& peer = links[node];
+  peer = Peer{.node = node, .name = to_hex(node).substr(0, 8)};
+  peer.announced = index.vector();
+  peer.digest_at = now.mono_ms + tuning::digest_ms + random() % 1000;
+  send(node, Lane::control,
+       Hello{kProtocolVersion, options.name, now.wall_ms, own_seq > 0 ? options.actor : ActorId{},
+             ready(nullptr), index.vector()});
+}
+
+void Replica::Impl::link_down(const NodeId& node) {
+  if (links.erase(node) == 0) return;
+  std::erase_if(streams, [&](const auto& s) { return s.second.peer == node; });
+  std::erase_if(probes, [&](const auto& p) { return p.first.first == node; });
+  forget_peer(node);
+  check_waits();
+}
+
+void Replica::Impl::received(const NodeId& node, const Bytes& bytes) {
+  const auto it = links.find(node);
+  if (it == links.end()) return;
+  Result<Message> message = decode(bytes);
+  if (!message)
+    return problem("", fmt::format("{} sent a {}; it was ignored", it->second.name, message.error().message));
+  if (!it->second.greeted && !std::holds_alternative<Hello>(*message)) return;
+  std::visit([&](auto& m) { on(it->second, m); }, *message);
+}
+
+void Replica::Impl::on(Peer& peer, Hello& m) {
+  peer.greeted = true;
+  peer.name = m.name;
+  peer.ready = m.ready;
+  peer.actor = m.actor;
+  peer.vector = peer.start_vector = std::move(m.vector);
+  peer.clock_behind = now.wall_ms > m.wall_ms + limits::clock_ahead_ms;
+  judge_clock();
+  look_for_gaps(peer, true);
+  if (!fetches.empty()) {
+    for (auto& [hash, fetch] : fetches) {
+      if (fetch.peer.is_zero()) fetch.tried.clear(), fetch.last_progress_ms = 0;
+    }
+  }
+  for (auto& [key, retry] : retries) retry = {now.mono_ms, 0, 0};
+  ask_waits(peer.node);
+}
+
+// Ahead of everybody it can see: most likely it is this clock that is wrong, and its times would win over all
+// others' for as long.
+void Replica::Impl::judge_clock() {
+  const auto greeted = [](const auto& l) { return l.second.greeted; };
+  if (std::none_of(links.begin(), links.end(), greeted)) return;
+  const bool wrong = std::all_of(links.begin(), links.end(),
+                                 [](const auto& l) { return !l.second.greeted || l.second.clock_behind; });
+  if (wrong == !clock_problem.empty()) return;
+  clock_problem = wrong ? "this node's clock is more than a minute ahead of every linked member's; set the "
+                          "clocks (chrony or ntpd)"
+                        : "";
+  if (wrong) return log(true, clock_problem);
+  for (const FolderId folder : options.folders)
+    effects.push_back(LookAt{folder, "", true});  // nothing was taken meanwhile
+}
+
+void Replica::Impl::announce(Peer& peer, bool everything) {
+  peer.announce_at = 0;
+  const VersionVector& own = index.vector();
+  Announce m{own_seq > 0 ? options.actor : ActorId{}, ready(nullptr), {}};
+  if (everything) {
+    m.vector = own;
+  } else {
+    for (const auto& e : own.entries()) {
+      if (peer.announced.get(e.actor) < e.seq) m.vector.raise(e.actor, e.seq);
+    }
+  }
+  peer.announced = own;
+  send(peer.node, Lane::control, m);
+}
+
+void Replica::Impl::schedule_announcements() {
+  for (auto& [node, peer] : links) {
+    if (peer.greeted && peer.announce_at == 0) peer.announce_at = now.mono_ms + tuning::announce_ms;
+  }
+}
+
+void Replica::Impl::on(Peer& peer, Announce& m) {
+  const bool became_ready = m.ready && !peer.ready;
+  peer.actor = m.actor;
+  peer.ready = m.ready;
+  peer.vector.merge(m.vector);
+  if (became_ready) ask_waits(peer.node);
+  look_for_gaps(peer, false);
+}
+
+// Any fixed hash will do: it only tells whether two vectors are equal, and both ends are members.
+Hash128 Replica::Impl::vector_hash() const {
+  static const HashKey key{Key32{}};
+  Writer w;
+  write(w, index.vector());
+  return key.hash(w.data());
+}
+
+void Replica::Impl::on(Peer& peer, Digest& m) {
+  static const HashKey key{Key32{}};
+  Writer w;
+  write(w, peer.vector);
+  if (key.hash(w.data()) != m.vector_hash) send(peer.node, Lane::control, AskVector{});
+}
+
+void Replica::Impl::on(Peer& peer, AskVector&) { announce(peer, true); }
+
+// Asks for what the peer has and this node lacks. Where the writer itself is linked its push is probably on
+// the way: others are asked only for a gap that stays.
+void Replica::Impl::look_for_gaps(Peer& peer, bool at_once) {
+  for (const auto& e : peer.vector.entries()) {
+    if (index.vector().get(e.actor) >= e.seq) continue;
+    const auto refused = refused_until.find(e.actor);
+    if (refused != refused_until.end() && now.mono_ms < refused->second) continue;
+    const auto [gap, fresh] = gaps.try_emplace(e.actor, now.mono_ms);
+    if (at_once || now.mono_ms >= gap->second + tuning::gap_ms) need(peer, e.actor);
+  }
+}
+
+void Replica::Impl::need(Peer& peer, const ActorId& actor) {
+  const std::uint64_t after = index.vector().get(actor);
+  const auto it = streams.find(actor);
+  if (it != streams.end() && (it->second.after == after || it->second.peer == peer.node) &&
+      now.mono_ms < it->second.since_ms + tuning::want_timeout_ms && links.contains(it->second.peer) &&
+      it->second.after >= after) {
+    return;  // asked already
+  }
+  streams[actor] = {peer.node, after, now.mono_ms};
+  send(peer.node, Lane::control, Need{{{actor, after}}});
+}
+
+// An upper bound of an item's encoded size.
+static std::size_t wire_bytes(const Entries::Item& item) {
+  const auto record = [](const Record& r) {
+    return 256 + r.path.size() + r.content.target.size() + r.context.entries().size() * 26;
+  };
+  const std::size_t entry = std::visit(
+      [&](const auto& e) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(e)>, Record>)
+          return record(e);
+        else
+          return 128 + record(e.loser);
+      },
+      item.entry);
+  return entry + (item.attachment ? item.attachment->bytes.size() + 8 : 0);
+}
+
+void Replica::Impl::on(Peer& peer, Need& m) {
+  for (const Need::Item& wanted : m.items) {
+    const std::uint64_t top = index.vector().get(wanted.actor);
+    if (top <= wanted.after) continue;
+    const auto entries =
+        index.log(wanted.actor, wanted.after, limits::entries_per_message, tuning::entries_bytes);
+    Entries reply{wanted.actor, wanted.after, top, {}};
+    std::size_t bytes = 0;
+    for (const LogEntry& e : entries) {
+      if (bytes > tuning::entries_bytes) break;
+      std::visit([&](const auto& item) { reply.items.push_back({item, std::nullopt}); }, e.item);
+      bytes += wire_bytes(reply.items.back());
+    }
+    // Cut short: it says so by claiming no more than it carries.
+    if (!entries.empty() && (reply.items.size() < entries.size() ||
+                             entries.size() >= limits::entries_per_message || entries.back().seq < top)) {
+      reply.upto = entries[reply.items.size() - 1].seq;
+    }
+    send(peer.node, Lane::small, reply);
+  }
+}
+
+// A record from its first hop must not be far ahead of our clock: once it is in, everybody's clock follows
+// it.
+bool Replica::Impl::clock_acceptable(Peer& peer, const Entries& m) {
+  if (peer.actor != m.actor) return true;
+  const std::uint64_t limit_ms = now.wall_ms + limits::clock_ahead_ms;
+  for (const auto& item : m.items) {
+    const Record* record = std::get_if<Record>(&item.entry);
+    if (!record || record->hlc.ms() <= limit_ms) continue;
+    const std::uint64_t ahead = record->hlc.ms() - now.wall_ms;
+    refused_until[m.actor] = now.mono_ms + tuning::refused_ms;
+    gaps.erase(m.actor), streams.erase(m.actor);
+    problem("", fmt::format("what {} writes is refused: its clock is {} s ahead of this node's", peer.name,
+                            ahead / 1000));
+    send(peer.node, Lane::control, Refusal{m.actor, ahead});
+    return false;
+  }
+  return true;
+}
+
+void Replica::Impl::on(Peer& peer, Entries& m) {
+  const std::uint64_t have = index.vector().get(m.actor);
+  peer.vector.raise(m.actor, m.upto);
+  if (m.upto <= have || m.actor == options.actor) return;
+  if (m.after > have) return look_for_gaps(peer, true);
+  if (!clock_acceptable(peer, m)) return;
+  for (Entries::Item& item : m.items) {
+    if (Record* record = std::get_if<Record>(&item.entry)) {
+      if (record->dot.seq > have) accept(std::move(*record), std::move(item.attachment), peer.node);
+    } else {
+      Conflict& conflict = std::get<Conflict>(item.entry);
+      if (conflict.dot.seq > have) accept(std::move(conflict), peer.node);
+    }
+  }
+  index.advance(m.actor, m.upto);
+  gaps.erase(m.actor), streams.erase(m.actor);
+  schedule_announcements();
+  if (peer.vector.get(m.actor) > m.upto) need(peer, m.actor);  // the stream was cut: on with it
+}
+
+void Replica::Impl::on(Peer& peer, Refusal& m) {
+  if (m.actor != options.actor) return;
+  problem("", fmt::format("this node's clock is {} s ahead of {}'s, which refuses what it writes; set the "
+                          "clocks (chrony or ntpd)",
+                          m.ahead_ms / 1000, peer.name));
+}
+
+// Sends what this step wrote to every linked peer, small contents included: one one-way trip from close() to
+// visible.
+void Replica::Impl::flush_push() {
+  if (own_seq == pushed_seq) return;
+  std::size_t first = 0;
+  while (first < push.size() || pushed_seq < own_seq) {
+    Entries m{options.actor, pushed_seq, own_seq, {}};
+    std::size_t bytes = 0, last = first;
+    for (; last < push.size() && last - first < limits::entries_per_message &&
+           (last == first || bytes < tuning::entries_bytes);
+         ++last) {
+      bytes += wire_bytes(push[last]);
+    }
+    m.items.assign(std::make_move_iterator(push.begin() + static_cast<std::ptrdiff_t>(first)),
+                   std::make_move_iterator(push.begin() + static_cast<std::ptrdiff_t>(last)));
+    if (last < push.size())
+      m.upto = std::visit([](const auto& e) { return e.dot.seq; }, m.items.back().entry);
+    pushed_seq = m.upto;
+    first = last;
+    std::optional<Bytes> encoded;
+    for (auto& [node, peer] : links) {
+      if (!peer.greeted || !peer.pushing) continue;
+      if (!encoded) encoded = encode(m);
+      effects.push_back(Send{node, Lane::small, *encoded});
+      peer.announced.raise(options.actor, pushed_seq);
+    }
+  }
+  push.clear();
+}
+
+}  // namespace syncline

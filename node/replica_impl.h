@@ -1,0 +1,345 @@
+#pragma once
+// The replica's state, shared by replica*.cpp and by nothing else. One idea a file:
+//   replica.cpp          events in, effects out; readiness; views
+//   replica_gossip.cpp   links, vectors, the log's streams
+//   replica_accept.cpp   versions heard of or written here, conflicts, repairs of the tree
+//   replica_observe.cpp  what is on disk, turned into versions
+//   replica_work.cpp     bringing the tree to the live versions
+//   replica_fetch.cpp    contents from peers, and for them
+//   replica_wait.cpp     the barrier
+#include <deque>
+#include <map>
+#include <random>
+#include <set>
+#include <unordered_map>
+
+#include "node/replica.h"
+#include "protocol/limits.h"
+#include "protocol/messages.h"
+
+namespace syncline {
+
+namespace tuning {
+inline constexpr std::size_t works_max = 1024;             // paths being brought up to date at once
+inline constexpr std::size_t bulk_works_max = 4;           // of those, contents too large for one message
+inline constexpr std::size_t held_bytes_max = 64 << 20;    // contents and deltas in memory for them
+inline constexpr std::size_t bulk_credit_bytes = 8 << 20;  // asked for and not yet written, a content
+inline constexpr std::size_t small_wants_max = 256;        // asked for and not yet come, a peer
+inline constexpr std::size_t serving_max = 8192;           // reads under way for a peer
+inline constexpr std::size_t delta_cache_bytes = 64 << 20;
+inline constexpr std::size_t entries_bytes = 512 * 1024;  // about, in one Entries message
+inline constexpr std::size_t problems_max = 1000;
+inline constexpr std::size_t retries_max = 16384;
+inline constexpr std::size_t probes_max = 4096;
+inline constexpr std::uint64_t announce_ms = 100;
+inline constexpr std::uint64_t gap_ms = 250;  // a gap this old is asked for, even where a push is on its way
+inline constexpr std::uint64_t digest_ms = 10'000;
+inline constexpr std::uint64_t want_timeout_ms = 10'000;
+inline constexpr std::uint64_t retry_min_ms = 50, retry_max_ms = 5'000;
+inline constexpr std::uint64_t start_grace_ms =
+    3'000;  // a member not linked this long after the start is unreachable
+inline constexpr std::uint64_t refused_ms = 10'000;  // before a refused actor is asked for again
+}  // namespace tuning
+
+struct PathKey {
+  FolderId folder = 0;
+  std::string path{};
+  auto operator<=>(const PathKey&) const = default;
+};
+
+// One path on its way to its live version.
+struct Work {
+  Record target{};
+  std::shared_ptr<const Bytes> bytes{};      // the content, when in memory
+  std::shared_ptr<const Bytes> delta{};      // from target.base
+  NodeId from{};                             // who told us of it: asked first
+  std::vector<std::string> local_sources{};  // paths here with this content, not tried yet
+  bool local_asked = false, delta_asked = false;
+  bool bulk = false;
+  bool versions_asked = false;
+  bool applying = false;
+  bool again = false;    // an observation was put off: look again at the end
+  DiskState expected{};  // given to the apply under way
+  bool keep_displaced = false;
+  std::shared_ptr<const Signature> signature{};
+  // What came for this path while it was being worked on.
+  std::shared_ptr<const Bytes> next_bytes, next_delta{};
+  Dot next_dot{};
+  NodeId next_from{};
+};
+
+// One content being pulled from peers, for a Work or for the kept versions.
+struct Fetch {
+  enum class For : std::uint8_t { work, version } purpose = For::work;
+  PathKey path{};
+  Hash128 hash{};
+  std::uint64_t size = 0;
+  Hash128 base{};  // delta wanted
+  Encoding encoding = Encoding::raw;
+  NodeId peer{};  // being asked
+  std::set<NodeId> tried{};
+  std::uint64_t total = 0;      // of what is transferred: size, or the delta's once known
+  std::uint64_t asked = 0;      // offset up to which it has been asked for
+  std::uint64_t written = 0;    // bytes staged
+  std::size_t writes = 0;       // StageWriteJobs under way
+  std::uint64_t in_flight = 0;  // bytes asked for and not come
+  Bytes delta{};                // collected
+  std::uint64_t last_progress_ms = 0;
+  bool progress_known = false;  // StageProgress has come
+  bool finishing = false;
+};
+
+struct WantRef {
+  Hash128 hash;
+  std::uint64_t offset = 0;
+  std::uint32_t length = 0;
+};
+
+struct Peer {
+  NodeId node{};
+  std::string name{};
+  bool greeted = false;       // its Hello has come
+  bool clock_behind = false;  // its clock is far behind ours
+  bool ready = false;
+  bool pushing = true;  // our own versions go to it as they are made; else it asks
+  ActorId actor{};
+  VersionVector vector{};        // as announced
+  VersionVector start_vector{};  // of its Hello: what being caught up with it means
+  VersionVector announced{};     // what we told it
+  std::uint64_t announce_at = 0, digest_at = 0;
+  std::map<std::uint64_t, WantRef> wants{};  // by id
+  std::vector<Want::Item> outbox{};          // wants of this step
+  std::size_t serving = 0;
+};
+
+struct Stream {  // a Need under way
+  NodeId peer;
+  std::uint64_t after = 0;
+  std::uint64_t since_ms = 0;
+};
+
+struct Serving {
+  NodeId peer;
+  std::uint64_t id = 0;
+  Hash128 hash;
+  std::uint64_t total = 0, offset = 0;
+  std::uint32_t size = 0;
+  bool second_try = false;
+};
+struct Publishing {
+  Observation observation;
+  bool at_start = false;
+  Hash128 base;
+};  // waits for its delta
+
+struct Retry {
+  std::uint64_t at_ms = 0;
+  std::uint64_t backoff_ms = 0;
+  unsigned count = 0;
+};
+
+struct LocalProbe {
+  NodeId peer;
+  Probe probe;
+  std::uint64_t durable_batch = 0;
+  std::uint64_t expires_ms = 0;
+};
+struct Wait {
+  PathKey path{};
+  WaitGoal goal{};
+  Dot dot{};
+  Hlc hlc{};
+  std::set<NodeId> asked{}, have{}, absent{};
+  std::uint64_t own_durable_batch = 0;
+  bool over = false, done = false;
+};
+
+struct Replica::Impl {
+  Index& index;
+  ReplicaOptions options;
+  HlcClock clock;
+  Now now;
+  std::mt19937_64 random;
+  std::vector<Effect> effects;
+  std::uint64_t started_ms = 0;
+  bool started = false;
+
+  // what this node writes
+  std::uint64_t own_seq = 0;
+  std::uint64_t pushed_seq = 0;
+  std::vector<Entries::Item> push;  // of this step, seqs in (pushed_seq, own_seq]
+
+  std::map<NodeId, Peer> links;
+  std::map<ActorId, Stream> streams;
+  std::map<ActorId, std::uint64_t> gaps;  // since when
+  std::map<ActorId, std::uint64_t> refused_until;
+  std::string clock_problem;
+
+  std::map<PathKey, Work> works;
+  std::map<PathKey, Retry> retries;
+  std::map<PathKey, Publishing> publishing;
+  std::map<Hash128, Fetch> fetches;
+  std::map<Hash128, PathKey> staging;  // whose staged content this is: one path at a time
+  std::multimap<Hash128, PathKey> staging_waiters;
+  std::map<JobId, PathKey> work_jobs;
+  std::map<JobId, Hash128> fetch_jobs;
+  std::map<JobId, Serving> serving_jobs;
+  std::map<JobId, PathKey> publish_jobs;
+  std::map<JobId, PathKey> time_jobs;
+  struct VersionJob {
+    Conflict entry;
+    bool copying = false;
+  };
+  std::map<JobId, VersionJob>
+      version_jobs;  // looking for a conflict's bytes, or copying them from a file here
+  std::map<PathKey, std::uint64_t>
+      touched;             // directories whose mtime an apply disturbed: when to set it back
+  std::set<Hash128> kept;  // contents known to be in versions/ though no conflict says so
+  std::multimap<std::uint64_t, Conflict> later_versions;  // by when to look again
+  std::uint64_t next_timeouts_ms = 0;
+  std::deque<Conflict> version_queue;       // conflicts whose bytes are to be fetched
+  std::map<FolderId, std::string> cursors;  // where the pass over the pending list stands
+  std::set<FolderId> backlog;               // folders with pending paths that are not being worked on
+  std::uint64_t backlog_at_ms = 0;
+  std::size_t bulk_works = 0, held_bytes = 0;
+  JobId next_job = 1;
+  std::uint64_t next_want = 1;
+  struct CachedDelta {
+    Hash128 base, hash;
+    std::shared_ptr<const Bytes> bytes;
+  };
+  std::deque<CachedDelta> deltas;
+  std::size_t deltas_bytes = 0;
+
+  std::map<FolderId, std::string> stopped;
+  std::set<FolderId> scanned;
+  std::map<std::string, ProblemView> problems;
+  bool caught_up_once = false;
+
+  std::map<std::uint64_t, Wait> waits;
+  std::map<std::pair<NodeId, std::uint64_t>, LocalProbe> probes;  // of peers, not answered yet
+  std::uint64_t next_wait = 1;
+  static constexpr std::uint64_t kThisCommit =
+      UINT64_MAX;  // stands for the number of the batch that the current step becomes
+  std::uint64_t durable = 0;
+
+  Impl(Index& i, ReplicaOptions o);
+
+  // replica.cpp
+  void step(const Event& event, Now at);
+  void tick();
+  std::uint64_t next_tick() const;
+  bool ready(std::string* why_not) const;
+  std::vector<NodeId> member_ids() const;
+  void problem(const std::string& path, std::string text);
+  void no_problem(const std::string& path);
+  void log(bool warning, std::string text) { effects.push_back(LogLine{warning, std::move(text)}); }
+  JobId start_job(FolderId folder, std::string strand, bool bulk, decltype(FileJob::work) work);
+  bool owns(FolderId folder) const;
+
+  // replica_gossip.cpp
+  void link_up(const NodeId& node);
+  void link_down(const NodeId& node);
+  void received(const NodeId& node, const Bytes& bytes);
+  void on(Peer& peer, Hello& m);
+  void on(Peer& peer, Announce& m);
+  void on(Peer& peer, Digest& m);
+  void on(Peer& peer, AskVector& m);
+  void on(Peer& peer, Need& m);
+  void on(Peer& peer, Entries& m);
+  void on(Peer& peer, Refusal& m);
+  void send(const NodeId& node, Lane lane, const Message& message) {
+    effects.push_back(Send{node, lane, encode(message)});
+  }
+  void flush_push();
+  void announce(Peer& peer, bool everything);
+  void schedule_announcements();
+  void look_for_gaps(Peer& peer, bool at_once);
+  void judge_clock();
+  void need(Peer& peer, const ActorId& actor);
+  bool clock_acceptable(Peer& peer, const Entries& m);
+  Hash128 vector_hash() const;
+
+  // replica_accept.cpp
+  Dot next_dot();
+  Hlc next_time(Hlc above) {
+    clock.observe(above);
+    return clock.tick(now.wall_ms);
+  }
+  void accept(Record record, std::optional<Entries::Attachment> attachment, const NodeId& from);
+  void accept(Conflict entry, const NodeId& from);
+  // A version made here; `disk` is what the tree shows of it (nullopt: nothing). False if it lost to a
+  // version unseen.
+  bool accept_own(Record record, PathEntry entry, std::optional<OnDisk> disk,
+                  std::optional<Entries::Attachment> attachment);
+  void raise_conflict(const Record& loser, const Record& winner);
+  void resolve(Conflict entry);
+  void resolve_dominated(const Record& by);
+  void repair_around(FolderId folder, const std::string& path, unsigned depth = 0);
+  void make_directory(FolderId folder, const std::string& path, unsigned depth);
+  void ensure_version(const Conflict& entry);
+  void next_versions();
+
+  // replica_observe.cpp
+  void observed(FolderId folder, const Observation& observation, bool at_start);
+  void observed_absent(FolderId folder, const std::string& path, PathEntry& entry, bool at_start);
+  void observed_present(FolderId folder, const Observation& observation, PathEntry& entry, bool at_start);
+  void vanish_below(FolderId folder, const std::string& directory, bool at_start);
+  void delete_local(FolderId folder, const std::string& path, const PathEntry& entry, bool at_start);
+  void publish(FolderId folder, const Observation& observation, const PathEntry& entry, bool at_start,
+               std::optional<Entries::Attachment> attachment);
+  void wrote_late(FolderId folder, const LateWrite& late);
+  void delta_made(JobId id, const Result<Bytes>& delta);
+  void keep_signature(const Observation& observation, const PathEntry& before);
+
+  // replica_work.cpp
+  void start_work(FolderId folder, const std::string& path, const NodeId& from = {},
+                  std::shared_ptr<const Bytes> bytes = nullptr, std::shared_ptr<const Bytes> delta = nullptr);
+  void apply_work(const PathKey& key, Work& work);
+  void applied_work(const PathKey& key, const ApplyResult& result);
+  void next_step(const PathKey& key, Work& work);
+  bool take_staging(const PathKey& key, const Hash128& hash);
+  void stage_job(const PathKey& key, decltype(FileJob::work) job);
+  void content_staged(const PathKey& key, const Result<Staged>& result);
+  void content_failed(const PathKey& key, std::uint64_t again_ms);
+  void end_work(const PathKey& key);
+  void job_done(JobId id, FileOutcome& outcome);
+  void version_job_done(VersionJob job, const FileOutcome& outcome);
+  void retry_later(const PathKey& key, std::uint64_t min_ms = tuning::retry_min_ms);
+  void local_version_displaced(const PathKey& key, const DiskState& displaced,
+                               const std::optional<OnDisk>& before);
+  void next_backlog();
+  void touch_parent(FolderId folder, const std::string& path);
+  void touch(const PathKey& directory);
+  void restore_times();
+  void time_restored(const PathKey& key, const Result<Fingerprint>& print);
+
+  // replica_fetch.cpp
+  void start_fetch(Fetch fetch, const NodeId& first);
+  void choose_peer(Fetch& fetch);
+  void ask(Fetch& fetch);
+  void flush_wants();
+  void on(Peer& peer, Want& m);
+  void on(Peer& peer, Piece& m);
+  void on(Peer& peer, Unavailable& m);
+  void fetch_failed_at(Hash128 hash);
+  void end_fetch(const Hash128& hash, bool ok);
+  void fetch_job_done(const Hash128& hash, FileOutcome& outcome);
+  void serve(Peer& peer, const Want::Item& item);
+  void served(const Serving& serving, const Result<Bytes>& bytes);
+  void forget_peer(const NodeId& node);
+  void fetch_timeouts();
+  void cache_delta(const Hash128& base, const Hash128& hash, std::shared_ptr<const Bytes> bytes);
+
+  // replica_wait.cpp
+  void on(Peer& peer, Probe& m);
+  void on(Peer& peer, ProbeAnswer& m);
+  bool shows(FolderId folder, const std::string& path, const Dot& dot, Hlc hlc) const;
+  void path_changed(FolderId folder, const std::string& path);
+  void answer_probes();
+  void ask_waits(const NodeId& node);
+  void check_wait(std::uint64_t id, Wait& wait);
+  void check_waits();
+};
+
+}  // namespace syncline

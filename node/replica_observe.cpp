@@ -1,0 +1,239 @@
+#include <algorithm>
+
+#include "node/replica_impl.h"
+
+namespace syncline {
+
+static bool same_but_for_mtime(const Content& a, const Content& b) {
+  return a.kind == b.kind && a.hash == b.hash && a.size == b.size && a.mode == b.mode && a.target == b.target;
+}
+
+void Replica::Impl::observed(FolderId folder, const Observation& observation, bool at_start) {
+  const std::string& path = observation.path;
+  if (!owns(folder) || stopped.contains(folder) || !clock_problem.empty()) return;
+  const PathKey key{folder, path};
+  if (const auto it = works.find(key); it != works.end()) {
+    it->second.again = true;  // the path is being changed by us: what was seen may be from before
+    return;
+  }
+  if (publishing.contains(key))
+    return;  // its delta is being made; if the file changed since, making it fails and it is looked at again
+  PathEntry entry = index.get(folder, path).value_or(PathEntry{});
+  switch (observation.state) {
+    case Observation::State::unchanged:
+      no_problem(path);
+      break;
+    case Observation::State::busy:
+      break;  // looked at again after its close
+    case Observation::State::unsupported:
+    case Observation::State::failed:
+      problem(path, observation.problem);
+      return;
+    case Observation::State::absent:
+      no_problem(path);
+      if (path != kRootPath) observed_absent(folder, path, entry, at_start);
+      break;
+    case Observation::State::present:
+      no_problem(path);
+      observed_present(folder, observation, entry, at_start);
+      break;
+  }
+  if (!publishing.contains(key)) start_work(folder, path);
+}
+
+void Replica::Impl::observed_absent(FolderId folder, const std::string& path, PathEntry& entry,
+                                    bool at_start) {
+  if (!entry.disk || !entry.disk->state.present()) return;
+  if (entry.disk->state.content.kind == Kind::directory) vanish_below(folder, path, at_start);
+  delete_local(folder, path, entry, at_start);
+}
+
+// A directory that is gone has taken everything below with it: deletes go from the leaves up, so that none
+// looks like the removal of a directory that still has something in it.
+void Replica::Impl::vanish_below(FolderId folder, const std::string& directory, bool at_start) {
+  std::vector<std::string> gone;
+  std::string after;
+  while (true) {
+    const auto chunk = index.below(folder, directory, after, 1000);
+    if (chunk.empty()) break;
+    for (const auto& [path, entry] : chunk) {
+      if (entry.disk && entry.disk->state.present()) gone.push_back(path);
+    }
+    after = chunk.back().first;
+  }
+  for (auto it = gone.rbegin(); it != gone.rend(); ++it) {
+    if (const auto entry = index.get(folder, *it)) delete_local(folder, *it, *entry, at_start);
+  }
+}
+
+void Replica::Impl::delete_local(FolderId folder, const std::string& path, const PathEntry& entry,
+                                 bool at_start) {
+  touched.erase({folder, path});
+  if (entry.disk->dot.seq == 0) {  // never anybody's version: a directory made to hold children
+    PathEntry gone{entry.live, std::nullopt};
+    if (gone.live)
+      index.put(folder, path, gone);
+    else
+      index.erase(folder, path);
+    start_work(folder, path);
+    return;
+  }
+  Record record{.folder = folder, .path = path};
+  record.context = entry.disk->context;
+  record.context.raise(entry.disk->dot);
+  // Found after a start, nobody knows when it was deleted: it yields to whatever was written without
+  // knowledge of it.
+  record.hlc = at_start ? entry.disk->hlc.next() : next_time(entry.disk->hlc);
+  clock.observe(record.hlc);
+  record.dot = next_dot();
+  accept_own(std::move(record), entry, std::nullopt, std::nullopt);
+}
+
+void Replica::Impl::observed_present(FolderId folder, const Observation& o, PathEntry& entry, bool at_start) {
+  const bool is_directory = o.disk.content.kind == Kind::directory;
+  if (entry.disk && entry.disk->state.present()) {
+    DiskState& known = entry.disk->state;
+    const bool only_mtime = same_but_for_mtime(known.content, o.disk.content);
+    const bool quiet_directory =
+        is_directory && only_mtime && entry.disk->dot.seq == 0 && o.path != kRootPath;
+    if (only_mtime && (known.content.mtime_ns == o.disk.content.mtime_ns || quiet_directory)) {
+      if (known == o.disk) return;
+      known = o.disk;
+      index.put(folder, o.path, entry);
+      if (o.signature) keep_signature(o, entry);
+      return;
+    }
+    if (is_directory && only_mtime && touched.contains({folder, o.path}))
+      return;  // our own doing; it is set back in a moment
+    if (known.content.kind == Kind::directory && !is_directory) vanish_below(folder, o.path, at_start);
+  } else if (o.path == kRootPath) {
+    // The root was there before Syncline: it becomes a version only once its attributes change.
+    entry.disk = OnDisk{o.disk, {}, {}, {}};
+    index.put(folder, o.path, entry);
+    return;
+  }
+  entry = index.get(folder, o.path).value_or(PathEntry{});
+  if (entry.live && entry.pending() && same_but_for_mtime(entry.live->content, o.disk.content)) {
+    // The live version's bytes are here already (an application wrote the same, or a crash forgot that we
+    // did).
+    const bool all_same = entry.live->content.mtime_ns == o.disk.content.mtime_ns;
+    if (all_same)
+      entry.disk = OnDisk{o.disk, entry.live->dot, entry.live->context, entry.live->hlc};
+    else if (entry.disk)
+      entry.disk->state = o.disk;
+    else
+      entry.disk = OnDisk{o.disk, {}, {}, {}};
+    index.put(folder, o.path, entry);
+    keep_signature(o, entry);
+    path_changed(folder, o.path);
+    return;
+  }
+  if (o.disk.content.kind == Kind::file && !o.content && entry.disk &&
+      entry.disk->state.content.kind == Kind::file) {
+    const Hash128 base = entry.disk->state.content.hash;
+    const auto signature = base == o.disk.content.hash ? nullptr : index.signature(base);
+    if (signature && signature->file_bytes > 0) {
+      const JobId id = start_job(
+          folder, o.path, true,
+          MakeDeltaJob{o.path, o.disk.print, signature, base, o.disk.content.hash,
+                       std::min<std::size_t>(o.disk.content.size / 2, tuning::delta_cache_bytes / 2)});
+      publish_jobs[id] = {folder, o.path};
+      publishing[{folder, o.path}] = {o, at_start, base};
+      return;
+    }
+  }
+  std::optional<Entries::Attachment> attachment;
+  if (o.content && !o.content->empty()) attachment = Entries::Attachment{Encoding::raw, *o.content};
+  publish(folder, o, entry, at_start, std::move(attachment));
+}
+
+// An application went on writing into a file that had been replaced under it. That is the latest write of the path, made without having
+// seen what took its place: it wins, and what it did not see is listed.
+void Replica::Impl::wrote_late(FolderId folder, const LateWrite& late) {
+  std::string path = late.path;
+  if (path.empty()) {
+    const auto places = index.paths_with(folder, late.by, 1);
+    if (places.empty()) {
+      return problem("", "bytes that an application wrote into a replaced file are kept in .syncline/versions/" +
+                             to_hex(late.disk.content.hash));
+    }
+    path = places.front();
+  }
+  Record record{.folder = folder, .path = path, .content = late.disk.content};
+  PathEntry entry = index.get(folder, path).value_or(PathEntry{});
+  if (entry.live && !worth_a_conflict(entry.live->content, record.content)) return;
+  record.hlc = next_time(entry.live ? entry.live->hlc : Hlc{});
+  record.dot = next_dot();
+  kept.insert(record.content.hash);
+  const std::optional<OnDisk> disk = entry.disk;
+  accept_own(std::move(record), std::move(entry), disk, std::nullopt);
+}
+
+void Replica::Impl::delta_made(JobId id, const Result<Bytes>& delta) {
+  const auto job = publish_jobs.find(id);
+  if (job == publish_jobs.end()) return;
+  const PathKey key = job->second;
+  publish_jobs.erase(job);
+  const auto waiting = publishing.find(key);
+  if (waiting == publishing.end()) return;
+  const Publishing p = std::move(waiting->second);
+  publishing.erase(waiting);
+  if (!delta &&
+      delta.error().code == Error::Code::busy) {  // it changed meanwhile: that version never was whole
+    effects.push_back(LookAt{key.folder, key.path});
+    return;
+  }
+  std::optional<Entries::Attachment> attachment;
+  if (delta && delta->size() <= limits::inline_content_bytes) {
+    attachment = Entries::Attachment{Encoding::delta, *delta};
+  }
+  if (delta) cache_delta(p.base, p.observation.disk.content.hash, std::make_shared<const Bytes>(*delta));
+  publish(key.folder, p.observation, index.get(key.folder, key.path).value_or(PathEntry{}), p.at_start,
+          std::move(attachment));
+  effects.push_back(LookAt{key.folder, key.path});  // observations in between were not taken
+}
+
+// Makes a version of what was seen on disk.
+void Replica::Impl::publish(FolderId folder, const Observation& o, const PathEntry& entry, bool at_start,
+                            std::optional<Entries::Attachment> attachment) {
+  Record record{.folder = folder, .path = o.path, .content = o.disk.content};
+  Hlc above;
+  if (entry.disk && entry.disk->dot.seq > 0) {
+    record.context = entry.disk->context;
+    record.context.raise(entry.disk->dot);
+    above = entry.disk->hlc;
+    if (entry.disk->state.content.kind == Kind::file) record.base = entry.disk->state.content.hash;
+  } else if (!entry.disk && entry.live && entry.live->content.kind == Kind::deleted) {
+    record.context =
+        entry.live->context;  // its absence here was the tombstone's doing: the writer has seen that
+    record.context.raise(entry.live->dot);
+    above = entry.live->hlc;
+  }
+  // Written while the node was down: it was written when the kernel says so, not now. (utimes cannot change
+  // ctime.)
+  const std::int64_t ctime_ns = o.disk.print.ctime_ns != 0 ? o.disk.print.ctime_ns : o.disk.print.mtime_ns;
+  const auto written_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(ctime_ns, 0) / 1'000'000);
+  if (at_start && written_ms < now.wall_ms) {
+    record.hlc = std::max(above.next(), Hlc::at_ms(written_ms));
+    clock.observe(record.hlc);
+  } else {
+    record.hlc = next_time(above);
+  }
+  record.dot = next_dot();
+  keep_signature(o, entry);
+  const OnDisk disk{o.disk, record.dot, record.context, record.hlc};
+  accept_own(std::move(record), entry, disk, std::move(attachment));
+}
+
+// Signatures are kept by content for large files on disk: the next edit then travels as a delta.
+void Replica::Impl::keep_signature(const Observation& o, const PathEntry& before) {
+  if (o.signature) index.put_signature(o.disk.content.hash, *o.signature);
+  if (!before.disk || before.disk->state.content.kind != Kind::file) return;
+  const Content& old = before.disk->state.content;
+  if (old.hash != o.disk.content.hash && old.size >= limits::signature_min_file_bytes &&
+      index.paths_with(before.live ? before.live->folder : 1, old.hash, 2).size() <= 1) {
+    index.drop_signature(old.hash);
+  }
+}
+
+}  // namespace syncline

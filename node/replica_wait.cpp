@@ -1,0 +1,149 @@
+#include <algorithm>
+
+#include "node/replica_impl.h"
+
+namespace syncline {
+
+// Whether the tree here shows this version of the path or one that the total order puts above it.
+bool Replica::Impl::shows(FolderId folder, const std::string& path, const Dot& dot, Hlc hlc) const {
+  const auto entry = index.get(folder, path);
+  if (!entry) return false;
+  if (entry->disk && (entry->disk->dot == dot || entry->disk->context.covers(dot))) return true;
+  return entry->live && !entry->pending() &&
+         (entry->live->dot == dot || entry->live->hlc > hlc || entry->live->context.covers(dot));
+}
+
+void Replica::Impl::on(Peer& peer, Probe& m) {
+  const std::pair key{peer.node, m.id};
+  if (probes.size() >= tuning::probes_max) return;  // it counts as lacking: the asker's time-out says so
+  probes[key] = {peer.node, std::move(m), 0, now.mono_ms + 60'000};
+  path_changed(probes[key].probe.folder, probes[key].probe.path);
+}
+
+void Replica::Impl::path_changed(FolderId folder, const std::string& path) {
+  bool flush = false;
+  for (auto& [key, p] : probes) {
+    if (p.durable_batch != 0 || p.probe.folder != folder || p.probe.path != path) continue;
+    if (!shows(folder, path, p.probe.dot, p.probe.hlc)) continue;
+    p.durable_batch = kThisCommit;
+    flush |= p.probe.durable;
+  }
+  if (flush) effects.push_back(FlushIndex{});
+  if (!probes.empty()) answer_probes();
+}
+
+void Replica::Impl::answer_probes() {
+  for (auto it = probes.begin(); it != probes.end();) {
+    LocalProbe& p = it->second;
+    const bool answered = p.durable_batch != 0 && (!p.probe.durable || durable >= p.durable_batch);
+    if (answered) send(p.peer, Lane::control, ProbeAnswer{p.probe.id});
+    it = answered || now.mono_ms > p.expires_ms ? probes.erase(it) : std::next(it);
+  }
+}
+
+void Replica::Impl::on(Peer& peer, ProbeAnswer& m) {
+  const auto it = waits.find(m.id);
+  if (it == waits.end()) return;
+  it->second.have.insert(peer.node);
+  check_wait(m.id, it->second);
+}
+
+// A member that becomes linked or ready while somebody waits is asked, too.
+void Replica::Impl::ask_waits(const NodeId& node) {
+  for (auto& [id, wait] : waits) {
+    if (wait.over || wait.have.contains(node)) continue;
+    wait.asked.insert(node);
+    send(node, Lane::control,
+         Probe{id, wait.path.folder, wait.path.path, wait.dot, wait.hlc, wait.goal.durable});
+  }
+}
+
+void Replica::Impl::check_waits() {
+  for (auto& [id, wait] : waits) check_wait(id, wait);
+}
+
+void Replica::Impl::check_wait(std::uint64_t id, Wait& wait) {
+  if (wait.over) return;
+  if (!wait.goal.durable || durable >= wait.own_durable_batch) wait.have.insert(options.self);
+  std::set<NodeId> members{options.self};
+  for (const NodeId& m : member_ids()) members.insert(m);
+  wait.absent.clear();
+  std::size_t reachable_lacking = 0;
+  for (const NodeId& m : members) {
+    if (wait.have.contains(m)) continue;
+    const auto link = links.find(m);
+    const bool present = m == options.self || (link != links.end() && link->second.greeted);
+    const bool counts = m == options.self || (present && link->second.ready);
+    if (!present || (!counts && wait.goal.who == WaitGoal::Who::all))
+      wait.absent.insert(m);
+    else
+      ++reachable_lacking;
+  }
+  const std::size_t have = wait.have.size();
+  std::size_t goal = 0;
+  switch (wait.goal.who) {
+    case WaitGoal::Who::all:
+      goal = have + reachable_lacking;
+      break;
+    case WaitGoal::Who::majority:
+      goal = members.size() / 2 + 1;
+      break;
+    case WaitGoal::Who::count:
+      goal = wait.goal.count;
+      break;
+  }
+  wait.done = have >= goal;
+  wait.over = wait.done || have + reachable_lacking < goal;  // it cannot succeed any more
+  if (wait.over) effects.push_back(WaitOver{id});
+}
+
+Result<std::uint64_t> Replica::start_wait(FolderId folder, const std::string& path, const WaitGoal& goal,
+                                          Now now) {
+  Impl& r = *impl_;
+  r.now = now;
+  const auto entry = r.index.get(folder, path);
+  if (!entry || !entry->disk || !entry->disk->state.present() || entry->disk->dot.seq == 0) {
+    return fail(Error::Code::not_found, path + ": this node has no such path");
+  }
+  if (r.waits.size() >= tuning::probes_max) return fail(Error::Code::full, "too many waits at once");
+  const std::uint64_t id = r.next_wait++;
+  Wait& wait = r.waits[id];
+  wait = {.path = {folder, path}, .goal = goal, .dot = entry->disk->dot, .hlc = entry->disk->hlc};
+  wait.own_durable_batch = Impl::kThisCommit;
+  if (goal.durable) r.effects.push_back(FlushIndex{});
+  for (const auto& [node, peer] : r.links) {
+    if (!peer.greeted) continue;
+    wait.asked.insert(node);
+    r.send(node, Lane::control, Probe{id, folder, path, wait.dot, wait.hlc, goal.durable});
+  }
+  r.check_wait(id, wait);
+  return id;
+}
+
+WaitView Replica::wait_state(std::uint64_t id) const {
+  WaitView view;
+  const auto it = impl_->waits.find(id);
+  if (it == impl_->waits.end()) return view;
+  const Wait& wait = it->second;
+  view.over = wait.over;
+  view.done = wait.done;
+  std::set<NodeId> members{impl_->options.self};
+  for (const NodeId& m : impl_->member_ids()) members.insert(m);
+  for (const NodeId& m : members) {
+    (wait.have.contains(m) ? view.have : wait.absent.contains(m) ? view.absent : view.lacking).push_back(m);
+  }
+  return view;
+}
+
+void Replica::committed(std::uint64_t batch) {
+  for (auto& [key, p] : impl_->probes) {
+    if (p.durable_batch == Impl::kThisCommit) p.durable_batch = batch;
+  }
+  for (auto& [id, wait] : impl_->waits) {
+    if (wait.own_durable_batch == Impl::kThisCommit) wait.own_durable_batch = batch;
+  }
+}
+
+void Replica::end_wait(std::uint64_t id) { impl_->waits.erase(id); }
+
+}  // namespace syncline

@@ -1,0 +1,413 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "node/replica_impl.h"
+
+namespace syncline {
+
+static bool holds(const DiskState& disk, const Content& content) {
+  return disk.content.kind == Kind::file && content.kind == Kind::file && disk.content.hash == content.hash &&
+         disk.content.size == content.size;
+}
+
+// Begins to bring a path to its live version, unless it is there already, is being worked on, or there is no
+// room now (the pending list in the index remembers it).
+void Replica::Impl::start_work(FolderId folder, const std::string& path, const NodeId& from,
+                               std::shared_ptr<const Bytes> bytes, std::shared_ptr<const Bytes> delta) {
+  if (!owns(folder)) return;
+  const PathKey key{folder, path};
+  const auto entry = index.get(folder, path);
+  if (!entry || !entry->pending()) {
+    retries.erase(key);
+    return;
+  }
+  const Record& live = *entry->live;
+  if (const auto it = works.find(key); it != works.end()) {
+    Work& w = it->second;
+    if (w.target.dot == live.dot || (!bytes && !delta)) return;
+    w.next_bytes = std::move(bytes), w.next_delta = std::move(delta), w.next_dot = live.dot,
+    w.next_from = from;
+    return;
+  }
+  if (publishing.contains(key)) return;
+  const DiskState disk = entry->disk ? entry->disk->state : DiskState{};
+  const bool bulk = live.content.kind == Kind::file && live.content.size > limits::range_bytes && !bytes &&
+                    !delta && !holds(disk, live.content);
+  const std::size_t held = (bytes ? bytes->size() : 0) + (delta ? delta->size() : 0);
+  if (stopped.contains(folder) || works.size() >= tuning::works_max ||
+      (bulk && bulk_works >= tuning::bulk_works_max) || held_bytes + held > tuning::held_bytes_max) {
+    backlog.insert(folder);
+    return;
+  }
+  Work& work = works[key];
+  work.target = live;
+  work.from = from;
+  work.bytes = std::move(bytes);
+  work.delta = std::move(delta);
+  work.bulk = bulk;
+  bulk_works += bulk;
+  held_bytes += held;
+  next_step(key, work);
+}
+
+// Where the content comes from, cheapest first: in hand, on this node, as a delta, from a peer.
+void Replica::Impl::next_step(const PathKey& key, Work& work) {
+  const Content& content = work.target.content;
+  const auto entry = index.get(key.folder, key.path);
+  const DiskState disk = entry && entry->disk ? entry->disk->state : DiskState{};
+  if (content.kind != Kind::file || work.bytes || holds(disk, content)) return apply_work(key, work);
+  if (content.size == 0) {
+    work.bytes = std::make_shared<const Bytes>();
+    return apply_work(key, work);
+  }
+  if (!take_staging(key, content.hash)) return;  // another path has it under way; ours is then a copy of that
+  if (!work.local_asked) {
+    work.local_asked = true;
+    work.local_sources = index.paths_with(key.folder, content.hash, 4);
+  }
+  if (!work.local_sources.empty()) {
+    const std::string source = std::move(work.local_sources.back());
+    work.local_sources.pop_back();
+    return stage_job(key, StageCopyJob{content.hash, content.size, source});
+  }
+  if (!work.versions_asked && (kept.contains(content.hash) || index.conflict_needs(content.hash))) {
+    work.versions_asked = true;
+    return stage_job(key, StageCopyJob{content.hash, content.size, ""});
+  }
+  const bool base_here =
+      !work.target.base.is_zero() && disk.content.kind == Kind::file && disk.content.hash == work.target.base;
+  if (work.delta && base_here) {
+    const auto delta = std::move(work.delta);
+    work.delta = nullptr;
+    held_bytes -= delta->size();
+    return stage_job(key, StageDeltaJob{content.hash, content.size, key.path, delta});
+  }
+  Fetch fetch{.purpose = Fetch::For::work, .path = key, .hash = content.hash, .size = content.size};
+  if (base_here && !work.delta_asked && content.size >= limits::signature_min_file_bytes) {
+    fetch.encoding = Encoding::delta;
+    fetch.base = work.target.base;
+  }
+  work.delta_asked = true;
+  start_fetch(std::move(fetch), work.from);
+}
+
+bool Replica::Impl::take_staging(const PathKey& key, const Hash128& hash) {
+  const auto [it, fresh] = staging.try_emplace(hash, key);
+  if (fresh || it->second == key) return true;
+  staging_waiters.emplace(hash, key);
+  return false;
+}
+
+void Replica::Impl::stage_job(const PathKey& key, decltype(FileJob::work) job) {
+  const JobId id =
+      start_job(key.folder, "#" + to_hex(works[key].target.content.hash), works[key].bulk, std::move(job));
+  work_jobs[id] = key;
+}
+
+void Replica::Impl::content_staged(const PathKey& key, const Result<Staged>& result) {
+  const auto it = works.find(key);
+  if (it == works.end()) return;
+  if (!result) {
+    if (result.error().code == Error::Code::full) return content_failed(key, tuning::retry_max_ms);
+    return next_step(key, it->second);  // the next source
+  }
+  it->second.signature = result->signature;
+  apply_work(key, it->second);
+}
+
+void Replica::Impl::content_failed(const PathKey& key, std::uint64_t again_ms) {
+  retry_later(key, again_ms);
+  end_work(key);
+}
+
+void Replica::Impl::apply_work(const PathKey& key, Work& work) {
+  const auto entry = index.get(key.folder, key.path);
+  work.applying = true;
+  work.expected = entry && entry->disk ? entry->disk->state : DiskState{};
+  const Content& old = work.expected.content;
+  work.keep_displaced = old.kind == Kind::file && old.size > 0 &&
+                        !holds(work.expected, work.target.content) && index.conflict_needs(old.hash);
+  const JobId id =
+      start_job(key.folder, key.path, false,
+                ApplyJob{{key.path, work.target.content, work.expected, work.bytes, work.keep_displaced}});
+  work_jobs[id] = key;
+}
+
+void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) {
+  const auto it = works.find(key);
+  if (it == works.end()) return;
+  Work& work = it->second;
+  using Outcome = ApplyResult::Outcome;
+  for (const std::string& parent : result.made_parents) {
+    PathEntry above = index.get(key.folder, parent).value_or(PathEntry{});
+    DiskState made;
+    made.content = {.kind = Kind::directory, .mode = 0755};
+    above.disk = OnDisk{made, {}, {}, {}};
+    index.put(key.folder, parent, above);
+    touch_parent(key.folder, parent);
+  }
+  switch (result.outcome) {
+    case Outcome::applied: {
+      PathEntry entry = index.get(key.folder, key.path).value_or(PathEntry{});
+      const std::optional<OnDisk> before = entry.disk;
+      if (work.target.content.kind == Kind::deleted)
+        entry.disk.reset();
+      else
+        entry.disk = OnDisk{result.disk, work.target.dot, work.target.context, work.target.hlc};
+      index.put(key.folder, key.path, entry);
+      if (work.signature) index.put_signature(work.target.content.hash, *work.signature);
+      if (before && before->state.content.kind == Kind::file &&
+          before->state.content.size >= limits::signature_min_file_bytes &&
+          before->state.content.hash != work.target.content.hash &&
+          index.paths_with(key.folder, before->state.content.hash, 1).empty()) {
+        index.drop_signature(before->state.content.hash);
+      }
+      const Hash128& hash = work.target.content.hash;
+      if (kept.erase(hash) > 0 && !index.conflict_needs(hash)) {
+        start_job(key.folder, "#" + to_hex(hash), false, DropVersionJob{hash});
+      }
+      no_problem(key.path);
+      retries.erase(key);
+      touch_parent(key.folder, key.path);
+      if (work.target.content.kind == Kind::directory) touch(key);
+      if (result.displaced) local_version_displaced(key, *result.displaced, before);
+      path_changed(key.folder, key.path);
+      break;
+    }
+    case Outcome::changed:
+      effects.push_back(LookAt{key.folder, key.path});
+      retry_later(key);
+      break;
+    case Outcome::busy:
+      retry_later(key);
+      break;
+    case Outcome::not_empty: {
+      // Entries below that are not known to go: files written meanwhile, or such as cannot be synced.
+      const auto retry = retries.find(key);
+      if (retry != retries.end() && retry->second.count >= 3)
+        effects.push_back(LookAt{key.folder, key.path, true});
+      if (retry != retries.end() && retry->second.count == 8)
+        problem(key.path, "deleted elsewhere, but it has entries here that are not synced");
+      retry_later(key);
+      break;
+    }
+    case Outcome::blocked: {
+      const std::string parent(parent_path(key.path));
+      if (!parent.empty()) effects.push_back(LookAt{key.folder, parent});
+      retry_later(key);
+      break;
+    }
+    case Outcome::no_content:
+      retry_later(key);
+      break;
+    case Outcome::full:
+      problem(key.path, "no space left on this node for it; free some");
+      retry_later(key, tuning::retry_max_ms);
+      break;
+    case Outcome::unsupported:
+    case Outcome::failed:
+      problem(key.path, result.problem);
+      retry_later(key, tuning::retry_max_ms);
+      break;
+  }
+  end_work(key);
+}
+
+// An application wrote between the check and the exchange: what came out is a version like any other, made
+// without having seen ours.
+void Replica::Impl::local_version_displaced(const PathKey& key, const DiskState& displaced,
+                                            const std::optional<OnDisk>& before) {
+  Record record{.folder = key.folder, .path = key.path, .content = displaced.content};
+  Hlc above;
+  if (before && before->dot.seq > 0) {
+    record.context = before->context;
+    record.context.raise(before->dot);
+    above = before->hlc;
+  }
+  record.hlc = next_time(above);
+  record.dot = next_dot();
+  if (displaced.content.kind == Kind::file) kept.insert(displaced.content.hash);
+  PathEntry entry = index.get(key.folder, key.path).value_or(PathEntry{});
+  const std::optional<OnDisk> disk = entry.disk;
+  accept_own(std::move(record), std::move(entry), disk, std::nullopt);
+}
+
+void Replica::Impl::end_work(const PathKey& key) {
+  const auto it = works.find(key);
+  if (it == works.end()) return;
+  const Work done = std::move(it->second);
+  works.erase(it);
+  bulk_works -= done.bulk;
+  held_bytes -= (done.bytes && done.target.content.size > 0 ? done.bytes->size() : 0) +
+                (done.delta ? done.delta->size() : 0);
+  const Hash128& hash = done.target.content.hash;
+  if (const auto owner = staging.find(hash); owner != staging.end() && owner->second == key) {
+    staging.erase(owner);
+    const auto [first, last] = staging_waiters.equal_range(hash);
+    std::vector<PathKey> waiting;
+    for (auto w = first; w != last; ++w) waiting.push_back(w->second);
+    staging_waiters.erase(first, last);
+    for (const PathKey& other : waiting) {
+      if (const auto w = works.find(other); w != works.end() && !w->second.applying) {
+        w->second.local_asked = false;  // the path just finished may be the source now
+        next_step(other, w->second);
+      }
+    }
+  }
+  if (done.again) effects.push_back(LookAt{key.folder, key.path});
+  const auto entry = index.get(key.folder, key.path);
+  if (entry && entry->pending() && !(entry->live->dot == done.target.dot)) {
+    const bool fits = done.next_dot == entry->live->dot;
+    start_work(key.folder, key.path, done.next_from, fits ? done.next_bytes : nullptr,
+               fits ? done.next_delta : nullptr);
+  }
+}
+
+void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
+  if (retries.size() >= tuning::retries_max && !retries.contains(key)) {
+    backlog.insert(key.folder);
+    return;
+  }
+  Retry& r = retries[key];
+  r.backoff_ms = std::clamp(r.backoff_ms * 2, min_ms, tuning::retry_max_ms);
+  r.at_ms = now.mono_ms + r.backoff_ms;
+  ++r.count;
+}
+
+// Takes up pending paths that found no room when they came, in tree order, a slice at a time.
+void Replica::Impl::next_backlog() {
+  if (backlog.empty() || now.mono_ms < backlog_at_ms) return;
+  for (const FolderId folder : std::vector<FolderId>(backlog.begin(), backlog.end())) {
+    if (stopped.contains(folder)) continue;
+    const std::size_t before = works.size();
+    while (works.size() < tuning::works_max * 3 / 4) {
+      std::string& cursor = cursors[folder];
+      const auto slice = index.pending(folder, cursor, 256);
+      for (const std::string& path : slice) {
+        const auto retry = retries.find({folder, path});
+        if (retry == retries.end()) start_work(folder, path);
+        if (works.size() >= tuning::works_max) break;
+        cursor = path;
+      }
+      if (slice.size() >= 256) continue;
+      cursor.clear();
+      backlog.erase(folder);
+      // More than what is being done and what waits for its time? Then once more, but not at once.
+      if (index.counts(folder).pending > works.size() + retries.size()) {
+        backlog.insert(folder);
+        backlog_at_ms = now.mono_ms + (works.size() > before ? 10 : 200);
+      }
+      break;
+    }
+  }
+}
+
+// ---- directory times
+// --------------------------------------------------------------------------------------------------------
+
+void Replica::Impl::touch_parent(FolderId folder, const std::string& path) {
+  if (path == kRootPath) return;
+  const std::string_view parent = parent_path(path);
+  touch({folder, std::string(parent.empty() ? kRootPath : parent)});
+}
+
+void Replica::Impl::touch(const PathKey& directory) {
+  const auto [it, fresh] = touched.try_emplace(directory, 0);
+  if (fresh || it->second == UINT64_MAX) it->second = now.mono_ms + tuning::retry_min_ms;
+}
+
+// Sets back the mtimes that our own changes of entries disturbed, once a directory's burst is over.
+void Replica::Impl::restore_times() {
+  for (auto it = touched.begin(); it != touched.end();) {
+    const auto [key, at] = *it;
+    if (now.mono_ms < at) {
+      ++it;
+      continue;
+    }
+    const auto entry = index.get(key.folder, key.path);
+    const bool directory = entry && entry->disk && entry->disk->state.content.kind == Kind::directory;
+    if (!directory || works.contains(key)) {
+      it = directory ? std::next(it) : touched.erase(it);
+      continue;
+    }
+    if (entry->disk->dot.seq == 0 && key.path != kRootPath) {  // no record to take the time from, yet
+      it = touched.erase(it);
+      continue;
+    }
+    it->second = UINT64_MAX;  // until the job is done, observations of it are not believed
+    time_jobs[start_job(key.folder, key.path, false,
+                        RestoreTimeJob{key.path, entry->disk->state.content.mtime_ns})] = key;
+    ++it;
+  }
+}
+
+void Replica::Impl::time_restored(const PathKey& key, const Result<Fingerprint>& print) {
+  const auto it = touched.find(key);
+  if (it != touched.end() && it->second == UINT64_MAX) touched.erase(it);
+  if (!print) return;
+  auto entry = index.get(key.folder, key.path);
+  if (!entry || !entry->disk || entry->disk->state.content.kind != Kind::directory) return;
+  entry->disk->state.print = *print;
+  index.put(key.folder, key.path, *entry);
+  effects.push_back(LookAt{key.folder, key.path});  // its own changes meanwhile were not looked at
+}
+
+// ---- jobs come back
+// ----------------------------------------------------------------------------------------------------------
+
+template <class Map>
+static std::optional<typename Map::mapped_type> take(Map& map, JobId id) {
+  const auto it = map.find(id);
+  if (it == map.end()) return std::nullopt;
+  auto out = std::move(it->second);
+  map.erase(it);
+  return out;
+}
+
+void Replica::Impl::job_done(JobId id, FileOutcome& outcome) {
+  if (const auto key = take(work_jobs, id)) {
+    if (const auto* applied = std::get_if<ApplyResult>(&outcome)) return applied_work(*key, *applied);
+    if (const auto* staged = std::get_if<Result<Staged>>(&outcome)) return content_staged(*key, *staged);
+  } else if (const auto hash = take(fetch_jobs, id)) {
+    fetch_job_done(*hash, outcome);
+  } else if (const auto serving = take(serving_jobs, id)) {
+    if (const auto* bytes = std::get_if<Result<Bytes>>(&outcome)) served(*serving, *bytes);
+  } else if (publish_jobs.contains(id)) {
+    if (const auto* delta = std::get_if<Result<Bytes>>(&outcome)) delta_made(id, *delta);
+  } else if (const auto directory = take(time_jobs, id)) {
+    if (const auto* print = std::get_if<Result<Fingerprint>>(&outcome)) time_restored(*directory, *print);
+  } else if (auto job = take(version_jobs, id)) {
+    version_job_done(std::move(*job), outcome);
+  }
+}
+
+void Replica::Impl::version_job_done(VersionJob job, const FileOutcome& outcome) {
+  const Record& loser = job.entry.loser;
+  const auto entry = index.conflict(loser.folder, loser.path, loser.dot);
+  if (!entry || entry->resolved) return;
+  const bool* has = std::get_if<bool>(&outcome);
+  const auto* copied = std::get_if<Result<Staged>>(&outcome);
+  if ((has && *has) || (copied && *copied)) return;
+  if (!job.copying) {
+    const auto sources = index.paths_with(loser.folder, loser.content.hash, 1);
+    if (!sources.empty()) {
+      const JobId id =
+          start_job(loser.folder, "#" + to_hex(loser.content.hash), loser.content.size > limits::range_bytes,
+                    StageCopyJob{loser.content.hash, loser.content.size, sources.front(), true});
+      version_jobs[id] = {job.entry, true};
+      return;
+    }
+  } else if (has == nullptr && index.paths_with(loser.folder, loser.content.hash, 1).empty()) {
+    version_queue.push_back(
+        job.entry);  // it was moved away meanwhile, perhaps to where it belongs: look once more
+    return;
+  }
+  start_fetch({.purpose = Fetch::For::version,
+               .path = {loser.folder, loser.path},
+               .hash = loser.content.hash,
+               .size = loser.content.size},
+              {});
+}
+
+}  // namespace syncline

@@ -1,0 +1,36 @@
+# Language level, warnings, sanitizers and output folders shared by every target.
+option(SYNCLINE_TESTS "Build the tests" ON)
+set(SYNCLINE_SANITIZE "" CACHE STRING "Value of -fsanitize=, empty for none")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo)
+endif()
+
+find_program(SYNCLINE_CCACHE ccache)
+if(SYNCLINE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${SYNCLINE_CCACHE})
+endif()
+
+add_compile_options(-Wall -Wextra -Wconversion -Wno-psabi)
+if(SYNCLINE_SANITIZE)
+  add_compile_options(-fsanitize=${SYNCLINE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  add_link_options(-fsanitize=${SYNCLINE_SANITIZE})
+endif()
+
+# A layer's sources: every .cpp of its folder, the platform files only on their platform.
+function(syncline_sources OUT)
+  file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  if(WIN32)
+    list(FILTER all EXCLUDE REGEX "_posix\\.cpp$")
+  else()
+    list(FILTER all EXCLUDE REGEX "_win32\\.cpp$")
+  endif()
+  list(FILTER all EXCLUDE REGEX "/main\\.cpp$")
+  set(${OUT} ${all} PARENT_SCOPE)
+endfunction()

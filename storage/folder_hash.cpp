@@ -1,0 +1,58 @@
+#include "storage/folder_hash.h"
+
+#include <algorithm>
+
+#include "protocol/limits.h"
+
+namespace syncline {
+namespace {
+
+// Calls `take` with every piece of the first `size` bytes, in order.
+template <class Take>
+Status read_pieces(File& file, std::uint64_t size, Take take) {
+  constexpr std::uint64_t piece_bytes = 1 << 20;
+  Bytes buffer(std::min(size, piece_bytes), '\0');
+  for (std::uint64_t offset = 0; offset < size;) {
+    const std::size_t wanted = std::min<std::uint64_t>(size - offset, buffer.size());
+    auto got = file.read_at(offset, {buffer.data(), wanted});
+    if (!got) return tl::unexpected(got.error());
+    if (*got == 0) return fail(Error::Code::busy, "the file became shorter while it was read");
+    take(BytesView(buffer.data(), *got));
+    offset += *got;
+  }
+  return {};
+}
+
+Result<std::shared_ptr<const Bytes>> read_small(File& file, std::uint64_t size) {
+  auto content = std::make_shared<Bytes>(size, '\0');
+  auto got = size == 0 ? Result<std::size_t>(0) : file.read_at(0, {content->data(), size});
+  if (!got) return tl::unexpected(got.error());
+  if (*got != size) return fail(Error::Code::busy, "the file became shorter while it was read");
+  return content;
+}
+
+}  // namespace
+
+Result<HashedFile> hash_file(File& file, std::uint64_t size, const HashKey& key) {
+  HashedFile out;
+  SignatureBuilder builder(key, signature_block_bytes(size));
+  const bool wants_signature = size >= limits::signature_min_file_bytes;
+  if (size <= limits::inline_content_bytes) {
+    auto content = read_small(file, size);
+    if (!content) return tl::unexpected(content.error());
+    out.content = *content;
+    out.hash = key.hash(*out.content);
+    if (!wants_signature) return out;
+    builder.update(*out.content);
+  } else {
+    auto read = read_pieces(file, size, [&](BytesView piece) { builder.update(piece); });
+    if (!read) return tl::unexpected(read.error());
+    out.hash = builder.file_hash();
+  }
+  // No signature (a file beyond its limit) only means that the next version travels whole.
+  if (auto signature = builder.finish())
+    out.signature = std::make_shared<const Signature>(*std::move(signature));
+  return out;
+}
+
+}  // namespace syncline

@@ -1,0 +1,41 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/ids.h"
+
+// Names inside .syncline/ (storage/FORMAT.md, "The folder").
+namespace syncline::folder_names {
+
+inline constexpr std::string_view kMarker = ".syncline/folder";
+inline constexpr std::string_view kStaging = ".syncline/staging";
+inline constexpr std::string_view kVersions = ".syncline/versions";
+
+std::string staged(const Hash128& hash);    // complete and verified by this process
+std::string part(const Hash128& hash);      // incomplete, or not verified since the start
+std::string progress(const Hash128& hash);  // 8 bytes, big-endian: contiguous bytes of a part that has gaps
+std::string version(const Hash128& hash);
+std::string building(std::uint64_t n);  // a new file, directory or symlink being made
+
+// A file that is about to change places with, or has just been, what is visible: says after a crash which of
+// the two it is and whether an application has changed it.
+struct Swap {
+  std::uint64_t n = 0;
+  bool keep_old = false;        // the old content belongs under versions/
+  std::uint64_t new_inode = 0;  // of the new file; 0: the path is being deleted, so this can only be the old
+  Hash128 new_hash, old_hash;   // of a symlink: the hash of its target
+  std::string path;             // where it is, or was, visible; "" when the name has no room for it
+};
+std::string swap(const Swap& swap);
+
+// A name found in staging/, taken apart.
+struct Found {
+  enum class What { staged, part, progress, building, swap } what = What::building;
+  Hash128 hash;  // staged, part, progress
+  Swap swap;     // of building only `n`
+};
+std::optional<Found> parse(std::string_view name);
+std::optional<Hash128> parse_hash(std::string_view hex);
+
+}  // namespace syncline::folder_names

@@ -1,0 +1,238 @@
+#include "storage/folder_staging.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "protocol/delta_patch.h"
+#include "protocol/limits.h"
+#include "storage/folder_names.h"
+
+namespace syncline {
+
+namespace names = folder_names;
+
+Status Staging::open() {
+  for (const std::string_view directory : {names::kStaging, names::kVersions}) {
+    auto made = fs_.make_directory(directory, 0700);
+    if (!made && made.error().code != Error::Code::exists) return made;
+  }
+  auto items = fs_.list(names::kStaging);
+  if (!items) return tl::unexpected(items.error());
+  for (const DirectoryItem& item : *items) {
+    const auto found = names::parse(item.name);
+    if (!found) continue;
+    first_ = std::max(first_, found->swap.n + 1);
+    if (found->what == names::Found::What::staged)
+      fs_.replace(names::staged(found->hash), names::part(found->hash));
+  }
+  next_ = first_;
+  return {};
+}
+
+Staging::Part Staging::load(const Hash128& hash) {
+  Part part;
+  const auto stat = fs_.stat(names::part(hash));
+  if (!stat) return part;
+  part.have = stat->print.size;
+  if (auto note = fs_.open(names::progress(hash))) {
+    std::array<char, 8> raw{};
+    const auto got = (*note)->read_at(0, raw);
+    std::uint64_t noted = 0;
+    for (const char byte : raw) noted = noted << 8 | static_cast<std::uint8_t>(byte);
+    part.have = got && *got == raw.size() ? std::min(part.have, noted) : 0;
+  }
+  // Whole ranges only: the end of the file may be half a write.
+  part.have -= part.have % limits::range_bytes;
+  if (auto file = fs_.open_write(names::part(hash)); !file || !(*file)->truncate(part.have)) part.have = 0;
+  fs_.remove_file(names::progress(hash));
+  return part;
+}
+
+Result<Staging::Part*> Staging::part(const Hash128& hash) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = parts_.find(hash);
+    if (found != parts_.end()) return &found->second;
+    if (parts_.size() >= limits::staged_parts) {
+      return fail(Error::Code::full, "too many contents are on their way at once");
+    }
+  }
+  Part loaded = load(hash);
+  const std::lock_guard lock(mutex_);
+  return &parts_.emplace(hash, std::move(loaded)).first->second;
+}
+
+void Staging::forget(const Hash128& hash) {
+  const std::lock_guard lock(mutex_);
+  parts_.erase(hash);
+}
+
+StageProgress Staging::progress(const Hash128& hash) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = parts_.find(hash);
+    if (found != parts_.end()) return {found->second.have};
+  }
+  if (const auto whole = fs_.stat(names::staged(hash))) return {whole->print.size};
+  if (!fs_.stat(names::part(hash))) return {};
+  auto loaded = part(hash);
+  return {loaded ? (*loaded)->have : 0};
+}
+
+// Written before the first piece out of turn and kept up to date while there is one: the size of the file
+// tells nothing then.
+Status Staging::note(const Hash128& hash, Part& part) {
+  std::array<char, 8> raw{};
+  for (std::size_t i = 0; i < raw.size(); ++i) raw[i] = static_cast<char>(part.have >> (56 - 8 * i));
+  auto file = fs_.open_write(names::progress(hash));
+  if (!file) return tl::unexpected(file.error());
+  part.noted = true;
+  return (*file)->write_at(0, {raw.data(), raw.size()});
+}
+
+Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece) {
+  if (offset > limits::file_bytes || piece.size() > limits::file_bytes - offset) {
+    return fail(Error::Code::invalid, "a piece beyond the largest file");
+  }
+  auto found = part(hash);
+  if (!found) return tl::unexpected(found.error());
+  Part& part = **found;
+  if (offset > part.have) {
+    if (part.later.size() >= limits::staged_gaps)
+      return fail(Error::Code::full, "too many pieces came before their turn");
+    if (auto noted = part.noted ? Status{} : note(hash, part); !noted) return noted;
+  }
+  auto file = fs_.open_write(names::part(hash));
+  if (!file) return tl::unexpected(file.error());
+  if (auto written = (*file)->write_at(offset, piece); !written) return written;
+  const std::uint64_t before = part.have;
+  std::uint64_t& end = part.later[offset];
+  end = std::max<std::uint64_t>(end, offset + piece.size());
+  {
+    const std::lock_guard lock(mutex_);  // progress() may look on another thread
+    while (!part.later.empty() && part.later.begin()->first <= part.have) {
+      part.have = std::max(part.have, part.later.begin()->second);
+      part.later.erase(part.later.begin());
+    }
+  }
+  if (!part.noted || part.have == before) return {};
+  if (!part.later.empty()) return note(hash, part);
+  part.noted = false;
+  return fs_.remove_file(names::progress(hash));
+}
+
+Status Staging::finish(const Hash128& hash, std::uint64_t size) {
+  const auto whole = fs_.stat(names::staged(hash));
+  if (whole && whole->print.size == size) return {};  // by another path that wanted it
+  auto found = part(hash);
+  if (!found) return tl::unexpected(found.error());
+  const bool gaps = (*found)->have < size;
+  forget(hash);
+  fs_.remove_file(names::progress(hash));
+  if (gaps) {
+    fs_.remove_file(names::part(hash));
+    return fail(Error::Code::invalid, "the content came with gaps");
+  }
+  if (size == 0) {
+    auto empty = fs_.open_write(names::part(hash));
+    if (!empty) return tl::unexpected(empty.error());
+  }
+  return verify(names::part(hash), hash, size);
+}
+
+Status Staging::verify(const std::string& at, const Hash128& hash, std::optional<std::uint64_t> size) {
+  auto file = fs_.open(at);
+  if (!file) return tl::unexpected(file.error());
+  const auto stat = (*file)->stat();
+  if (!stat) return tl::unexpected(stat.error());
+  const auto hashed = hash_file(**file, stat->print.size, key_);
+  if (!hashed) return tl::unexpected(hashed.error());
+  if (hashed->hash != hash || (size && stat->print.size != *size)) {
+    fs_.remove_file(at);
+    return fail(Error::Code::invalid, fmt::format("the content does not have the hash {}", to_hex(hash)));
+  }
+  auto moved = fs_.replace(at, names::staged(hash));
+  if (moved) remember(hash, hashed->signature);
+  return moved;
+}
+
+Status Staging::copy(const Hash128& hash, std::optional<std::uint64_t> size, std::string_view from) {
+  if (const auto whole = fs_.stat(names::staged(hash)); whole && (!size || whole->print.size == *size))
+    return {};
+  const auto source = fs_.stat(from);
+  if (!source) return tl::unexpected(source.error());
+  if (source->type != FileType::file || (size && source->print.size != *size)) {
+    return fail(Error::Code::invalid, fmt::format("'{}' is not that content any more", from));
+  }
+  const std::string at = names::building(next_number());
+  auto copied = fs_.clone(from, at);
+  if (!copied) return copied;
+  auto verified = verify(at, hash, size);
+  if (!verified) fs_.remove_file(at);
+  return verified;
+}
+
+Status Staging::patch(const Hash128& hash, std::uint64_t size, std::string_view base_path, BytesView delta) {
+  const auto header = peek_delta_header(delta.substr(0, kDeltaHeaderBytesMax));
+  if (!header) return tl::unexpected(header.error());
+  if (header->target_hash != hash || header->target_bytes != size) {
+    return fail(Error::Code::invalid, "the delta makes another content");
+  }
+  auto base = fs_.open(base_path);
+  if (!base) return tl::unexpected(base.error());
+  const std::string at = names::building(next_number());
+  auto file = fs_.open_write(at);
+  if (!file) return tl::unexpected(file.error());
+  std::uint64_t written = 0;
+  const auto read_base = [&](std::uint64_t offset, std::span<char> into) {
+    return (*base)->read_at(offset, into);
+  };
+  const auto put = [&](BytesView piece) {
+    auto done = (*file)->write_at(written, piece);
+    written += piece.size();
+    return done;
+  };
+  // Not hashed here: verify() does it, and finds the signature on the way.
+  DeltaPatcher patcher(*header, read_base, put, nullptr);
+  auto patched = patcher.update(delta).and_then([&] { return patcher.finish(); });
+  if (patched) patched = verify(at, hash, size);
+  if (!patched) fs_.remove_file(at);
+  return patched;
+}
+
+Status Staging::to_version(const Hash128& hash) {
+  return fs_.replace(names::staged(hash), names::version(hash));
+}
+
+void Staging::drop(const Hash128& hash) {
+  forget(hash);
+  for (const std::string& name : {names::staged(hash), names::part(hash), names::progress(hash)})
+    fs_.remove_file(name);
+}
+
+void Staging::remember(const Hash128& hash, std::shared_ptr<const Signature> signature) {
+  if (!signature) return;
+  const auto cost = [](const Signature& s) { return s.blocks() * (Hash128::size + sizeof(std::uint32_t)); };
+  const std::lock_guard lock(mutex_);
+  std::erase_if(signatures_, [&](const auto& known) {
+    if (known.first == hash) signature_bytes_ -= cost(*known.second);
+    return known.first == hash;
+  });
+  signature_bytes_ += cost(*signature);
+  signatures_.emplace_back(hash, std::move(signature));
+  while (signatures_.size() > 1 && signature_bytes_ > limits::cached_signature_bytes) {
+    signature_bytes_ -= cost(*signatures_.front().second);
+    signatures_.pop_front();
+  }
+}
+
+std::shared_ptr<const Signature> Staging::signature(const Hash128& hash) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [known, signature] : signatures_) {
+    if (known == hash) return signature;
+  }
+  return nullptr;
+}
+
+}  // namespace syncline

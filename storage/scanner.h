@@ -1,0 +1,98 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "protocol/error.h"
+#include "storage/index.h"
+#include "storage/look.h"
+#include "storage/scanner_walk.h"
+
+namespace syncline {
+
+struct ScanOptions {
+  FolderId folder = 1;
+  std::string subtree;     // "" = the whole folder; else this path and all below it
+  std::string moved_from;  // where `subtree` was before a rename: every look says where its path was
+  // Folder::check_marker. Asked after what an absence was concluded from, and before the absence is given
+  // out.
+  std::function<Status()> check_marker;
+  // The folder is empty and the index knows files: true if that is to be believed. Without it, it is not.
+  std::function<bool()> accept_emptied;
+};
+
+struct ScanProblem {
+  std::string path;
+  std::string reason;  // one line for `status`
+};
+
+struct ScanSlice {
+  enum class State : std::uint8_t {
+    more,  // call step() again
+    done,
+    emptied,  // ended: the folder is empty, but the index has files (DESIGN.md, invariant 6)
+    refused,  // ended: the marker is missing or foreign, or the root cannot be read
+  };
+  State state = State::more;
+  std::vector<Look> looks;
+  std::vector<ScanProblem> problems;
+  std::string reason;  // emptied, refused
+};
+
+struct ScanTotals {
+  std::uint64_t entries = 0;  // met on disk
+  std::uint64_t indexed = 0;  // known to the index, tombstones included
+  std::uint64_t changed = 0;  // looks for new or changed paths
+  std::uint64_t absent = 0;   // looks for missing paths; against `indexed` this tells a mass delete
+  std::uint64_t problems = 0;
+};
+
+// One scan: a merge join of a sorted walk with the index in the same order. What is equal costs one stat and
+// nothing else; a look is given for every path that is new, differs or is missing. Looks for missing paths
+// come last and children first, so that whoever holds the old content of something renamed meanwhile still
+// has it when the new path arrives; above limits::scan_held_absences of them they come in several such
+// batches. Nothing is concluded of what cannot be read.
+//
+// The index may change meanwhile: that may cost a look too many, never one too few for what was there when
+// the scan began. One thread, any; pause it by not calling step(). Memory: the names of one directory per
+// level, and the absences held back.
+class Scanner {
+ public:
+  Scanner(FileSystem& fs, const IndexReader& index, ScanOptions options);
+  // Goes on for about `budget` entries; at most that many looks come out. Not to be called after an end.
+  ScanSlice step(std::size_t budget);
+  const ScanTotals& totals() const { return totals_; }
+
+ private:
+  using Indexed = std::pair<std::string, PathEntry>;
+
+  void begin(ScanSlice& slice);
+  bool index_has_files() const;
+  const Indexed* indexed();
+  void join_one(ScanSlice& slice);
+  void met(const WalkEntry& entry, const PathEntry* known, ScanSlice& slice);
+  void missing(const Indexed& item);
+  void out_of_order(const Indexed& item);
+  void report(const std::string& path, std::string reason, ScanSlice& slice);
+  void give_absences(std::size_t budget, ScanSlice& slice);
+  void end(ScanSlice& slice, ScanSlice::State state, std::string reason = {});
+
+  FileSystem& fs_;
+  const IndexReader& index_;
+  ScanOptions options_;
+  TreeWalk walk_;
+  bool begun_ = false;
+  std::vector<Indexed> page_;  // of the index
+  std::size_t page_at_ = 0;
+  bool index_begun_ = false, index_ended_ = false;
+  std::string index_after_;
+  std::string blocked_;         // nothing is known of what is below this path; "" = no such
+  std::vector<Look> absences_;  // held back
+  bool giving_absences_ = false;
+  bool ended_ = false;
+  ScanTotals totals_;
+};
+
+}  // namespace syncline

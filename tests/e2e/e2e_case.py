@@ -1,0 +1,84 @@
+"""What every end-to-end test starts from. Run one alone: SYNCLINE_BIN=build/dev/bin tests/e2e/wait_test.py [TestCase.test]
+
+SYNCLINE_E2E_KEEP=1 keeps the folders, homes and logs of a failed test; SYNCLINE_E2E_SLOWER=5 stretches every deadline
+(sanitizers). SYNCLINE_E2E_SEED=N repeats the random choices of a run that printed this seed.
+"""
+import os
+import pathlib
+import random
+import signal
+import sys
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+
+from farm import cluster, tree  # noqa: E402  (the path is set above)
+
+BINARIES = pathlib.Path(os.environ.get("SYNCLINE_BIN", ROOT / "build" / "dev" / "bin")).resolve()
+SLOWER = float(os.environ.get("SYNCLINE_E2E_SLOWER", "1"))
+
+Cluster = cluster.Cluster
+wait_until = cluster.wait_until
+
+
+class ClusterTest(unittest.TestCase):
+    """Makes self.farm before a test and leaves nothing of it behind; on a failure prints the nodes' logs first."""
+
+    nodes = 3
+    links_can_be_cut = False
+    maxDiff = 4000
+
+    def run(self, result=None):
+        self.result = result if result is not None else self.defaultTestResult()
+        return super().run(self.result)
+
+    def setUp(self):
+        if not (BINARIES / "syncline").exists():
+            self.fail(f"no syncline in {BINARIES}: build first, or set SYNCLINE_BIN")
+        self.seed = int(os.environ.get("SYNCLINE_E2E_SEED", random.SystemRandom().randrange(1 << 32)))
+        self.random = random.Random(self.seed)
+        self.started = time.monotonic()
+        self.farm = Cluster(BINARIES, links_can_be_cut=self.links_can_be_cut)
+        self.addCleanup(self._close)
+        if self.nodes:
+            self.farm.form(self.nodes)
+            self.say(f"{self.nodes} nodes are linked and ready")
+
+    def _close(self):
+        failed = any(test is self for test, _ in self.result.failures + self.result.errors)
+        if failed:
+            print(f"seed {self.seed}\n{self.farm.report()}", file=sys.stderr)
+        keep = failed and os.environ.get("SYNCLINE_E2E_KEEP") == "1"
+        if keep:
+            print(f"kept {self.farm.directory}", file=sys.stderr)
+        self.farm.close(keep_files=keep)
+
+    def say(self, text):
+        print(f"{time.monotonic() - self.started:6.1f} s  {text}", flush=True)
+
+    def deadline(self, seconds):
+        return seconds * SLOWER
+
+    def wait_equal(self, seconds=60, **options):
+        self.farm.wait_equal(self.deadline(seconds), **options)
+
+    def assert_one_line(self, text):
+        """`text`, what a refused command wrote on standard error, is one clear line without a stack of causes."""
+        lines = text.strip().splitlines()
+        self.assertEqual(1, len(lines), text)
+        self.assertGreater(len(lines[0]), 15, text)
+
+    def assert_refused(self, done, status, *words):
+        """A finished command was refused with this exit status and one line that holds all the words."""
+        self.assertEqual(status, done.returncode, done.stdout + done.stderr)
+        self.assert_one_line(done.stderr)
+        for word in words:
+            self.assertIn(word.lower(), done.stderr.lower())
+
+
+def main():
+    # A time-out of ctest arrives as SIGTERM: end through the clean-ups, so that no node is left running.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    unittest.main(verbosity=1)

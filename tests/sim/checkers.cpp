@@ -1,0 +1,157 @@
+#include "tests/sim/checkers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace syncline::sim {
+namespace {
+
+std::string path_difference(const World& world, const std::string& path, const Tree& a, const Tree& b) {
+  const auto x = a.find(path), y = b.find(path);
+  const auto text = [&](const Tree& t, Tree::const_iterator it) {
+    if (it == t.end()) return std::string("nothing");
+    return fmt::format("{} of {}", world.history.describe(it->second.state), it->second.mtime_ns);
+  };
+  return fmt::format("{}: {} / {}", path, text(a, x), text(b, y));
+}
+
+bool same(const Shown& a, const Shown& b) {
+  return a.state == b.state && (a.state.type != FileType::file || a.mtime_ns == b.mtime_ns);
+}
+
+void check_trees(World& world, const std::vector<NodeView>& nodes) {
+  for (const NodeView& other : nodes) {
+    const Tree &a = nodes.front().tree, &b = other.tree;
+    std::set<std::string> paths;
+    for (const auto& [path, shown] : a) paths.insert(path);
+    for (const auto& [path, shown] : b) paths.insert(path);
+    for (const std::string& path : paths) {
+      const auto x = a.find(path), y = b.find(path);
+      if (x != a.end() && y != b.end() && same(x->second, y->second)) continue;
+      world.violation("convergence of trees",
+                      fmt::format("{} / {}: {}", nodes.front().name, other.name, path_difference(world, path, a, b)));
+    }
+  }
+}
+
+void check_conflict_lists(World& world, const std::vector<NodeView>& nodes) {
+  std::map<std::string, bool> first;
+  for (const ConflictView& c : nodes.front().conflicts) first[c.key] = c.resolved;
+  for (const NodeView& other : nodes) {
+    std::map<std::string, bool> theirs;
+    for (const ConflictView& c : other.conflicts) theirs[c.key] = c.resolved;
+    if (theirs == first) continue;
+    for (const auto& [key, resolved] : first) {
+      if (!theirs.contains(key) || theirs[key] != resolved) {
+        world.violation("convergence of conflicts", fmt::format("{} / {}: {}", nodes.front().name, other.name, key));
+      }
+    }
+    for (const auto& [key, resolved] : theirs) {
+      if (!first.contains(key)) world.violation("convergence of conflicts", fmt::format("only {}: {}", other.name, key));
+    }
+  }
+}
+
+void check_logs(World& world, const std::vector<NodeView>& nodes) {
+  for (const NodeView& other : nodes) {
+    std::vector<std::string> difference;
+    std::set_symmetric_difference(nodes.front().log.begin(), nodes.front().log.end(), other.log.begin(), other.log.end(),
+                                  std::back_inserter(difference));
+    if (!difference.empty()) {
+      world.violation("convergence of logs", fmt::format("{} / {}: {}", nodes.front().name, other.name, difference.front()));
+    }
+  }
+}
+
+bool listed(const NodeView& node, const std::string& path, const State& state) {
+  return std::any_of(node.conflicts.begin(), node.conflicts.end(), [&](const ConflictView& c) {
+    return !c.resolved && c.path == path && c.loser == state;
+  });
+}
+
+bool overwritten(const History& history, const Write& w) {
+  const auto& all = history.writes();
+  return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(w.id) + 1, all.end(), [&](const Write& later) {
+    return later.path == w.path && later.before == w.after && later.after != w.after;
+  });
+}
+
+void check_lost_writes(World& world, const std::vector<NodeView>& nodes) {
+  for (const Write& w : world.history.writes()) {
+    if (!w.after || w.forgiven || w.after->type == FileType::directory || w.after->type == FileType::other) continue;
+    if (world.history.is_let_go(w.path, *w.after) || overwritten(world.history, w)) continue;
+    const auto live = nodes.front().tree.find(w.path);
+    if (live != nodes.front().tree.end() && live->second.state == *w.after) continue;
+    for (const NodeView& node : nodes) {
+      if (listed(node, w.path, *w.after)) continue;
+      world.violation("no lost write", fmt::format("{} wrote {} at n{}, {:.6f} s: neither live, nor overwritten, nor listed by {}",
+                                                   w.path, world.history.describe(w.after), w.node,
+                                                   static_cast<double>(w.at_us) / 1e6, node.name));
+      break;
+    }
+  }
+}
+
+// What somebody removed or overwrote with his eyes open does not come back.
+void check_resurrection(World& world, const std::vector<NodeView>& nodes) {
+  for (const auto& [path, shown] : nodes.front().tree) {
+    if (shown.state.type != FileType::file && shown.state.type != FileType::symlink) continue;
+    const Write* made = nullptr;
+    std::size_t count = 0;
+    for (const Write& w : world.history.writes()) {
+      if (w.path == path && w.after == shown.state) made = &w, ++count;
+    }
+    if (count != 1) continue;  // none: check_fabricated; several: nobody can tell which one this is
+    for (const Write& w : world.history.writes()) {
+      if (w.forgiven || w.id <= made->id || w.path != path || w.before != shown.state || w.after == shown.state) continue;
+      world.violation("no resurrection",
+                      fmt::format("{} shows {}, which n{} replaced by {} at {:.6f} s", path, world.history.describe(shown.state), w.node,
+                                  world.history.describe(w.after), static_cast<double>(w.at_us) / 1e6));
+      break;
+    }
+  }
+}
+
+void check_fabricated(World& world, const std::vector<NodeView>& nodes) {
+  for (const NodeView& node : nodes) {
+    for (const auto& [path, shown] : node.tree) {
+      if (shown.state.type == FileType::directory || world.history.was_written(path, shown.state)) continue;
+      world.violation("no fabricated content",
+                      fmt::format("{}: {} is {}, which nobody wrote", node.name, path, world.history.describe(shown.state)));
+    }
+    for (const ConflictView& c : node.conflicts) {
+      if (c.resolved || (!c.loser && c.forgiven)) continue;
+      if (!c.loser) {
+        world.violation("restorable conflicts", fmt::format("{}: the bytes of {} cannot be had", node.name, c.key));
+      } else if (!world.history.was_written(c.path, *c.loser)) {
+        world.violation("no fabricated content",
+                        fmt::format("{} lists {} of {}, which nobody wrote", node.name, world.history.describe(c.loser), c.path));
+      }
+    }
+    for (const std::string& stray : node.strays) {
+      world.violation("no stray file", fmt::format("{}: {}", node.name, stray));
+    }
+  }
+}
+
+}  // namespace
+
+void DotRegister::saw(World& world, const std::string& node, const Dot& dot, std::string entry) {
+  const auto [it, fresh] = seen_.try_emplace(dot, std::move(entry));
+  if (fresh || it->second == entry) return;
+  world.violation("no dot used twice", fmt::format("{} sends {}:{} with another content than before", node,
+                                                   to_hex(dot.actor).substr(0, 8), dot.seq));
+}
+
+void check_all(World& world, const std::vector<NodeView>& nodes) {
+  check_trees(world, nodes);
+  check_conflict_lists(world, nodes);
+  check_logs(world, nodes);
+  check_fabricated(world, nodes);
+  if (!world.violations.empty()) return;  // the rest presumes one tree
+  check_lost_writes(world, nodes);
+  check_resurrection(world, nodes);
+}
+
+}  // namespace syncline::sim

@@ -1,0 +1,129 @@
+#include "tests/sim/history.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace syncline::sim {
+
+std::size_t History::content(const std::string& bytes) {
+  const auto [it, fresh] = numbers_.try_emplace(bytes, contents_.size());
+  if (fresh) contents_.push_back(&it->first);
+  return it->second;
+}
+
+void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
+                    std::optional<State> after) {
+  if (after) {
+    written_.insert({path, *after});
+    showable_.insert({path, after->type, after->content, after->target});
+  }
+  writes_.push_back({writes_.size(), at_us, node, path, std::move(before), std::move(after), false});
+}
+
+void History::half_written(std::size_t node, const std::string& path, const std::string& bytes) {
+  half_written_.insert({node, path, content(bytes)});
+}
+
+void History::lost_power(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
+                         std::optional<State> after) {
+  // Everything that this node's applications did here since the state that has come back.
+  for (auto w = writes_.rbegin(); w != writes_.rend(); ++w) {
+    if (w->node != node || w->path != path || w->forgiven) continue;
+    if (w->after == after) break;
+    w->forgiven = true;
+  }
+  const bool was_there = !after || was_written(path, *after);
+  wrote(at_us, node, path, std::move(before), std::move(after));
+  // What came back was somebody's before: nobody made it now. What nobody wrote is the disk's own.
+  if (was_there) writes_.back().forgiven = true;
+}
+
+bool History::may_show(std::size_t node, const std::string& path, const State& state) const {
+  if (state.type == FileType::directory) return true;
+  return showable_.contains({path, state.type, state.content, state.target}) ||
+         (state.type == FileType::file && half_written_.contains({node, path, state.content}));
+}
+
+bool History::was_written(const std::string& path, const State& state) const {
+  return written_.contains({path, state});
+}
+
+bool History::may_be_gone(const std::string& path, const std::function<bool(const std::string& bytes)>& is) const {
+  for (const Write& w : writes_) {
+    if (w.forgiven && w.path == path && w.after && w.after->type == FileType::file && is(bytes(w.after->content))) return true;
+  }
+  return false;
+}
+
+std::string History::describe(const std::optional<State>& state) const {
+  if (!state) return "nothing";
+  switch (state->type) {
+    case FileType::directory: return fmt::format("a directory {:o}", state->mode);
+    case FileType::symlink: return "a symlink to " + state->target;
+    case FileType::other: return "something else";
+    case FileType::file: break;
+  }
+  const std::string& b = bytes(state->content);
+  return fmt::format("file c{} \"{}\" ({} bytes, {:o})", state->content, b.substr(0, std::min(b.find('\n'), std::size_t{24})), b.size(),
+                     state->mode);
+}
+
+namespace {
+
+std::string read_all(FileSystem& fs, const std::string& path) {
+  std::string out;
+  auto file = fs.open(path);
+  if (!file) return out;
+  std::array<char, 16384> buffer;
+  while (true) {
+    const auto got = (*file)->read_at(out.size(), buffer);
+    if (!got || *got == 0) return out;
+    out.append(buffer.data(), *got);
+  }
+}
+
+std::optional<Shown> read_one(FileSystem& fs, History& history, const std::string& path) {
+  const auto stat = fs.stat(path);
+  if (!stat) return std::nullopt;
+  Shown out{{stat->type, 0, 0, {}}, stat->print.mtime_ns, stat->print.inode};
+  if (stat->type == FileType::file) out.state.content = history.content(read_all(fs, path));
+  if (stat->type == FileType::symlink) out.state.target = fs.read_link(path).value_or("");
+  else out.state.mode = stat->mode;
+  return out;
+}
+
+void walk(FileSystem& fs, History& history, const std::string& directory, Tree& out) {
+  const auto items = fs.list(directory);
+  if (!items) return;
+  for (const DirectoryItem& item : *items) {
+    if (directory.empty() && item.name == kOwnDirectory) continue;
+    const std::string path = join(directory, item.name);
+    if (const auto shown = read_one(fs, history, path)) out[path] = *shown;
+    if (item.type == FileType::directory) walk(fs, history, path, out);
+  }
+}
+
+}  // namespace
+
+Tree read_tree(MemoryFileSystem& disk, History& history) {
+  const auto image = disk.copy();
+  Tree out;
+  walk(*image, history, "", out);
+  return out;
+}
+
+std::optional<Shown> read_path(MemoryFileSystem& disk, History& history, const std::string& path) {
+  return read_one(*disk.copy(), history, path);
+}
+
+bool is_below(std::string_view path, std::string_view directory) {
+  if (directory.empty()) return true;
+  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+std::string join(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : directory + "/" + name;
+}
+
+}  // namespace syncline::sim

@@ -1,0 +1,86 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "storage/file_system_memory.h"
+
+// The truth that the checkers judge by: what applications did and what trees show, seen from outside. Nothing here knows of records,
+// vectors or merging.
+namespace syncline::sim {
+
+// What is at a path, without its mtime: what a user would call "the same".
+struct State {
+  FileType type = FileType::file;
+  std::size_t content = 0;  // files: History::content()
+  std::uint32_t mode = 0;   // files and directories
+  std::string target;       // symlinks
+  auto operator<=>(const State&) const = default;
+};
+
+// One path of a tree.
+struct Shown {
+  State state;
+  std::int64_t mtime_ns = 0;
+  std::uint64_t inode = 0;
+};
+using Tree = std::map<std::string, Shown>;  // without the root and without .syncline
+
+// One thing that an application (or an administrator, or a loss of power) did to one path of one node's tree.
+struct Write {
+  std::size_t id = 0;
+  std::uint64_t at_us = 0;
+  std::size_t node = 0;
+  std::string path;
+  std::optional<State> before;  // what the writer had before his eyes
+  std::optional<State> after;   // nullopt: a removal
+  bool forgiven = false;        // a loss of power took it, as it may
+};
+
+class History {
+ public:
+  std::size_t content(const std::string& bytes);  // the same number for the same bytes
+  const std::string& bytes(std::size_t content) const { return *contents_.at(content); }
+
+  void wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
+             std::optional<State> after);
+  // A file in the course of being written: may be seen on that node, and nowhere else.
+  void half_written(std::size_t node, const std::string& path, const std::string& bytes);
+  // The power of `node` failed, and the disk shows `after` where `before` was.
+  void lost_power(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
+                  std::optional<State> after);
+  // An administrator dropped or restored a conflict: the version needs no keeping any more.
+  void let_go(const std::string& path, const State& state) { let_go_.insert({path, state}); }
+
+  const std::vector<Write>& writes() const { return writes_; }
+  bool is_let_go(const std::string& path, const State& state) const { return let_go_.contains({path, state}); }
+  // Somebody closed this content at this path, on some node, or is writing it on this one.
+  bool may_show(std::size_t node, const std::string& path, const State& state) const;
+  // Same, for what may be kept or restored: only whole versions.
+  bool was_written(const std::string& path, const State& state) const;
+  // A loss of power took a version of this path with these bytes, perhaps before anybody else had them.
+  bool may_be_gone(const std::string& path, const std::function<bool(const std::string& bytes)>& is) const;
+  std::string describe(const std::optional<State>& state) const;
+
+ private:
+  std::unordered_map<std::string, std::size_t> numbers_;
+  std::vector<const std::string*> contents_;
+  std::vector<Write> writes_;
+  std::set<std::pair<std::string, State>> written_, let_go_;
+  std::set<std::tuple<std::string, FileType, std::size_t, std::string>> showable_;  // path, type, content, target
+  std::set<std::tuple<std::size_t, std::string, std::size_t>> half_written_;
+};
+
+// Reads a disk behind the node's back: no fault, hook or count is touched.
+Tree read_tree(MemoryFileSystem& disk, History& history);
+std::optional<Shown> read_path(MemoryFileSystem& disk, History& history, const std::string& path);
+
+bool is_below(std::string_view path, std::string_view directory);  // or equal
+std::string join(const std::string& directory, const std::string& name);
+
+}  // namespace syncline::sim

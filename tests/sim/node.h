@@ -1,0 +1,120 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <set>
+
+#include "node/replica.h"
+#include "storage/index.h"
+#include "storage/kv.h"
+#include "tests/sim/application.h"
+#include "tests/sim/checkers.h"
+#include "tests/sim/network.h"
+
+namespace syncline::sim {
+
+NodeId node_id(std::size_t number);
+
+// One machine: a disk, a clock, applications, and (while it runs) the node's process: index, folder and replica, put together as the
+// real node does, but with simulated delays in place of threads.
+class Node {
+ public:
+  Node(World& world, std::size_t number, Network& network);
+  ~Node();
+
+  void start();
+  // kill -9, or the loss of power, after `operations` more operations on the disk, or soon in any case.
+  void crash(bool power, std::uint64_t operations);
+  void run_application(const Step& step);
+  void finish_holds();
+  void feed(const Event& event);
+  void resolve(const std::string& path, bool restore);
+  void jump_clock(std::int64_t ms) { jump_ms_ += ms; }
+  void lose_events(std::uint64_t ms);
+  void disk_full(std::uint64_t ms);
+  void disk_broken(std::uint64_t ms, const std::string& path);
+  void ambush(std::uint64_t ms) { ambush_until_us_ = world_.queue.now_us() + ms * 1000; }
+  void rescan();
+  void heal();
+
+  bool powered() const { return powered_; }
+  bool running() const { return process_ != nullptr; }
+  bool linkable() const { return process_ != nullptr && process_->scanned; }
+  // Nothing is under way but gossip, as far as can be told from here.
+  bool idle() const;
+  std::uint64_t pending() const;
+  bool has_conflict_bytes() const;  // of every open conflict
+  std::string why_busy() const;
+  const VersionVector& vector() const;
+  std::uint64_t wall_ms() const;
+  std::size_t number() const { return number_; }
+  const std::string& name() const { return name_; }
+  NodeView view();  // for the checkers
+
+ private:
+  struct Strand {
+    std::uint64_t free_us = 0, told_us = 0;
+  };
+  struct Process {
+    std::uint64_t id = 0;
+    std::unique_ptr<Index> index;
+    std::unique_ptr<Folder> folder;
+    std::unique_ptr<Replica> replica;
+    bool scanned = false;
+    std::size_t under_way = 0;    // looks and jobs
+    std::size_t first_looks = 0;  // of the first scan, not told yet
+    std::map<std::string, Strand> strands;
+    std::uint64_t tick_at_us = UINT64_MAX;
+    bool group_planned = false;
+  };
+
+  bool has_bytes(const Conflict& conflict) const;
+  bool may_be_gone(const Conflict& conflict) const;
+  Now now() const { return {world_.queue.now_us() / 1000, wall_ms()}; }
+  // Runs `what` later, unless the process has died by then.
+  void later(std::uint64_t us, std::function<void()> what);
+  void carry_out(std::vector<Effect> effects);
+  void send(Send& effect);
+  void plan_tick();
+  void plan_group(std::uint64_t within_us);
+  void group_commit();
+  // Calls the folder in its turn on the strand, and gives what comes out to the replica later, in the strand's order.
+  void on_strand(const std::string& strand, std::uint64_t delay_us, std::function<std::function<void()>()> work);
+  void start_job(FileJob job);
+  void look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start = false, unsigned attempts = 0);
+  void look_below(const std::string& path);
+  std::vector<std::string> all_paths();
+  void first_scan();
+  void first_scan_over();
+  void scan_slice(std::shared_ptr<std::vector<std::string>> paths, std::size_t from, bool at_start);
+  void clean();
+  void settle_limbo();
+  void notice(const std::vector<Notice>& notices);
+  void before_operation(const MemoryFileSystem::Access& access);
+  bool died_in_call();
+  void die();
+  void lose_power();
+  void check_shown(const std::string& path);
+  std::uint64_t draw(std::uint64_t max_us) { return max_us == 0 ? 0 : random_.below(max_us + 1); }
+
+  World& world_;
+  std::size_t number_;
+  std::string name_;
+  Network& network_;
+  Random random_;
+  std::int64_t skew_ms_ = 0, jump_ms_ = 0, drift_ppm_ = 0;
+  std::unique_ptr<MemoryFileSystem> disk_;
+  std::unique_ptr<MemoryKv> kv_;
+  std::unique_ptr<Application> application_;
+  std::unique_ptr<Process> process_;
+  std::uint64_t processes_ = 0;
+  bool powered_ = true;
+  bool in_call_ = false, in_hook_ = false;
+  bool crash_armed_ = false, crash_by_power_ = false;
+  std::uint64_t crash_operations_ = 0;
+  bool halted_ = false;
+  std::uint64_t ambush_until_us_ = 0, ambush_in_ = 0;
+  std::string applying_;
+  std::uint64_t events_lost_until_us_ = 0;
+};
+
+}  // namespace syncline::sim

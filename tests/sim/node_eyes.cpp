@@ -1,0 +1,100 @@
+// How a node learns what is on its disk: looks, scans, and a watcher that may be slow or lose events.
+#include <algorithm>
+
+#include "tests/sim/node.h"
+
+namespace syncline::sim {
+namespace {
+
+constexpr std::uint64_t kBusyAgainUs = 200'000;
+constexpr std::uint64_t kDirectoryQuietUs = 500'000;
+constexpr std::size_t kScanSlice = 20;
+
+}  // namespace
+
+void Node::look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start, unsigned attempts) {
+  ++world_.stats.looks;
+  process_->first_looks += at_start;
+  const auto entry = process_->index->get(1, path);
+  const DiskState known = entry && entry->disk ? entry->disk->state : DiskState{};
+  on_strand(path, delay_us, [this, path, known, force, at_start, attempts]() -> std::function<void()> {
+    Observation o = process_->folder->observe(path, known, force);
+    if (o.state == Observation::State::busy) {
+      return [this, path, attempts, at_start] {
+        process_->first_looks -= at_start;
+        later(kBusyAgainUs << std::min(attempts, 4u), [this, path, attempts] { look(path, true, 0, false, attempts + 1); });
+      };
+    }
+    const bool lost = o.state == Observation::State::absent && !process_->folder->check_marker();
+    return [this, at_start, lost, o = std::move(o)] {
+      process_->first_looks -= at_start;
+      if (lost) return;
+      if (o.state != Observation::State::unchanged) world_.last_activity_us = world_.queue.now_us();
+      feed(Observed{1, o, at_start});
+    };
+  });
+}
+
+void Node::look_below(const std::string& path) {
+  for (const std::string& p : all_paths()) {
+    if (is_below(p, path)) look(p, true, 0);
+  }
+}
+
+// What is on the disk, and what the index believes to be there.
+std::vector<std::string> Node::all_paths() {
+  std::set<std::string> out{std::string(kRootPath)};
+  for (const auto& [path, shown] : read_tree(*disk_, world_.history)) out.insert(path);
+  for (const auto& [path, entry] : process_->index->below(1, "", "", SIZE_MAX)) {
+    if (entry.disk && entry.disk->state.present()) out.insert(path);
+  }
+  return {out.begin(), out.end()};
+}
+
+void Node::first_scan() {
+  later(draw(10'000), [this] { scan_slice(std::make_shared<std::vector<std::string>>(all_paths()), 0, true); });
+}
+
+void Node::rescan() {
+  if (!process_ || !process_->scanned) return;
+  world_.trace(name_ + " scans its folder");
+  scan_slice(std::make_shared<std::vector<std::string>>(all_paths()), 0, false);
+}
+
+void Node::scan_slice(std::shared_ptr<std::vector<std::string>> paths, std::size_t from, bool at_start) {
+  const std::size_t end = std::min(paths->size(), from + kScanSlice);
+  for (std::size_t i = from; i < end && process_; ++i) look((*paths)[i], false, 0, at_start);
+  if (end < paths->size()) {
+    later(1000, [this, paths, end, at_start] { scan_slice(paths, end, at_start); });
+    return;
+  }
+  if (!at_start) return;
+  first_scan_over();
+}
+
+// Once every look of the first scan has been told.
+void Node::first_scan_over() {
+  if (process_->first_looks > 0) return later(1000, [this] { first_scan_over(); });
+  process_->scanned = true;
+  feed(ScanFinished{1});
+  if (process_) network_.node_up(number_);
+}
+
+void Node::notice(const std::vector<Notice>& notices) {
+  if (!process_) return;
+  if (world_.queue.now_us() < events_lost_until_us_) return;
+  for (const Notice& n : notices) {
+    const std::uint64_t delay = draw(world_.weather.watch_us_max);
+    later(delay, [this, n] { look(n.path, n.closed_write, 0); });
+    const std::size_t slash = n.path.rfind('/');
+    const std::string parent = slash == std::string::npos ? std::string(kRootPath) : n.path.substr(0, slash);
+    later(delay + kDirectoryQuietUs, [this, parent] { look(parent, false, 0); });
+  }
+}
+
+void Node::lose_events(std::uint64_t ms) {
+  events_lost_until_us_ = world_.queue.now_us() + ms * 1000;
+  world_.queue.at(events_lost_until_us_, [this] { rescan(); });
+}
+
+}  // namespace syncline::sim

@@ -1,0 +1,89 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "protocol/error.h"
+
+// What happens to the cluster from outside: applications, faults, administrators. A schedule is made from a seed, or read from a
+// text file (tests/sim/scenarios/*.txt); either way it prints as text, one step a line:
+//   <at ms> <node> <verb> <operands>          e.g.   1200 n1 rename a b
+namespace syncline::sim {
+
+enum class Verb : std::uint8_t {
+  // the application on a node
+  write,    // PATH SIZE    truncates and writes new content in place
+  put,      // PATH TEXT    the same with a given content (TEXT: one word)
+  save,     // PATH SIZE    writes PATH.new and renames it over
+  append,   // PATH SIZE
+  patch,    // PATH         overwrites some bytes
+  sneak,    // PATH         the same, and sets the mtime back
+  hold,     // PATH MS      writes a half, writes the rest and closes after MS
+  chmod,    // PATH MODE    octal
+  touch,    // PATH
+  remove,   // PATH         with everything below it
+  mkdir,    // PATH         with its parents
+  symlink,  // PATH TARGET
+  rename,   // PATH TO      replaces a file, not a directory
+  to_dir,   // PATH         a file becomes a directory with a file in it
+  to_file,  // PATH         a directory with all in it becomes a file
+  ambush,   // MS           the next apply within MS finds an application writing in its midst
+  // the administrator
+  restore,  // PATH         the first conflict of PATH
+  drop,     // PATH         the first conflict of PATH
+  // the world
+  cut,      // PEER         nothing passes
+  mute,     // PEER         nothing passes towards PEER
+  mend,     // PEER
+  reset,    // PEER         the link breaks and comes back
+  crash,    // OPS          kill -9 after that many more file operations, or in 50 ms
+  power,    // OPS          the same by power loss
+  start,    //
+  clock,    // MS           the wall clock jumps (signed)
+  lose,     // MS           watch events are lost, then the watcher says so
+  full,     // MS           no space
+  broken,   // MS           some file operations fail
+  rescan,   //
+  // scenarios
+  settle,   //              runs on until nothing moves any more
+  expect,   // PATH TEXT    on every node that is up; "-" for absent, "/" for a directory
+  conflict, // PATH TEXT    in every such node's list, restorable
+  conflicts,  // N          that many, open
+};
+
+struct Step {
+  std::uint64_t at_ms = 0;  // of the schedule; a settle stops that clock
+  std::size_t node = 0;
+  Verb verb = Verb::write;
+  std::string path;         // PATH
+  std::string to;           // TO, TARGET, TEXT
+  std::int64_t number = 0;  // SIZE, MS, MODE, OPS, PEER, N
+};
+
+// How the world behaves while the steps are carried out. All times are drawn evenly from 0 to the maximum unless said otherwise.
+struct Weather {
+  std::uint64_t latency_us_min = 200, latency_us_max = 1000;  // one way; drawn for each message, order kept within a lane
+  std::uint64_t rate_bytes_ms = 100'000;
+  std::uint64_t lane_bytes_max = 4 << 20;      // of the small and bulk lanes
+  std::uint64_t job_us_max = 1000;             // before, and again after, the call of a job
+  std::uint64_t watch_us_max = 2000;           // from a change to its observation
+  std::uint64_t skew_ms_max = 0;               // of each wall clock, either way
+  std::uint64_t drift_ppm_max = 0;             // either way
+  std::uint64_t ambush_per_mille = 0;          // applies that find an application at work
+  std::uint64_t sync_ms = 200;                 // from a change to its group commit
+};
+
+struct Schedule {
+  std::uint64_t seed = 0;
+  std::size_t nodes = 3;
+  Weather weather;
+  std::vector<Step> steps;  // ascending by at_ms
+};
+
+Schedule make_schedule(std::uint64_t seed);
+std::string to_text(const Step& step);
+std::string to_text(const Schedule& schedule);
+// Lines as above; "nodes N", "seed N" and empty lines and # comments. Error::invalid names the line.
+Result<Schedule> parse_schedule(std::string_view text);
+
+}  // namespace syncline::sim

@@ -1,0 +1,84 @@
+// The simulator by hand (scripts/sim, scripts/sim-soak).
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+
+#include "tests/sim/simulator.h"
+
+namespace {
+
+using namespace syncline::sim;
+
+struct Totals {
+  std::uint64_t runs = 0, failures = 0, steps = 0, writes = 0, conflicts = 0, crashes = 0, ambushes = 0, messages = 0;
+
+  void add(const Outcome& o) {
+    ++runs;
+    failures += !o.violations.empty();
+    steps += o.stats.steps, writes += o.stats.writes, conflicts += o.stats.conflicts;
+    crashes += o.stats.crashes, ambushes += o.stats.ambushes, messages += o.stats.messages;
+  }
+};
+
+int run_one(const Schedule& schedule, bool trace) {
+  if (!trace) {
+    fmt::print("{}", report(schedule));
+    return simulate(schedule).violations.empty() ? 0 : 1;
+  }
+  const Outcome o = simulate(schedule, true);
+  fmt::print("{}", to_text(schedule));
+  for (const std::string& line : o.trace) fmt::print("{}\n", line);
+  for (const Violation& v : o.violations) fmt::print("{}: {}\n", v.checker, v.text);
+  return o.violations.empty() ? 0 : 1;
+}
+
+int run_many(std::uint64_t first, std::uint64_t count, double minutes, std::uint64_t failures_max) {
+  using clock = std::chrono::steady_clock;
+  const auto begin = clock::now();
+  Totals totals;
+  for (std::uint64_t seed = first;; ++seed) {
+    const double seconds = std::chrono::duration<double>(clock::now() - begin).count();
+    if (minutes > 0 ? seconds >= minutes * 60 : seed >= first + count) break;
+    const Outcome o = simulate(make_schedule(seed));
+    totals.add(o);
+    if (o.violations.empty()) continue;
+    fmt::print("seed {}: {}: {}\n", seed, o.violations.front().checker, o.violations.front().text);
+    std::fflush(stdout);
+    if (totals.failures >= failures_max) break;
+  }
+  const double seconds = std::chrono::duration<double>(clock::now() - begin).count();
+  fmt::print("{} schedules from seed {} in {:.1f} s: {} failed; {} replica steps, {} writes, {} conflicts, {} crashes, {} ambushes, {} messages\n",
+             totals.runs, first, seconds, totals.failures, totals.steps, totals.writes, totals.conflicts, totals.crashes,
+             totals.ambushes, totals.messages);
+  return totals.failures == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Runs simulated clusters and judges them.");
+  std::uint64_t seed = 0, first = 1, count = 2000, failures = 10;
+  double minutes = 0;
+  bool trace = false;
+  std::string file;
+  auto* one = app.add_option("--seed", seed, "run this seed; shrink and explain it if it fails");
+  app.add_option("--file", file, "run this schedule");
+  app.add_flag("--trace", trace, "print everything that happens, do not shrink");
+  app.add_option("--from", first, "first seed of many");
+  app.add_option("--count", count, "how many seeds");
+  app.add_option("--minutes", minutes, "go on for so long instead");
+  app.add_option("--failures", failures, "stop after so many failures");
+  CLI11_PARSE(app, argc, argv);
+  if (!file.empty()) {
+    std::ifstream in(file);
+    const auto schedule = parse_schedule(std::string(std::istreambuf_iterator<char>(in), {}));
+    if (schedule) return run_one(*schedule, trace);
+    fmt::print(stderr, "{}: {}\n", file, schedule.error().message);
+    return 2;
+  }
+  if (one->count() > 0) return run_one(make_schedule(seed), trace);
+  return run_many(first, count, minutes, failures);
+}

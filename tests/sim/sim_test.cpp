@@ -1,0 +1,72 @@
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "tests/sim/simulator.h"
+
+namespace syncline::sim {
+namespace {
+
+// Seeds of one test process: ctest runs the blocks side by side.
+constexpr std::uint64_t kBlock = 500;
+
+class SeedTest : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(SeedTest, EveryInvariantHolds) {
+  for (std::uint64_t seed = GetParam(); seed < GetParam() + kBlock; ++seed) {
+    const Schedule schedule = make_schedule(seed);
+    if (!simulate(schedule).violations.empty()) FAIL() << report(schedule) << "again: scripts/sim --seed " << seed;
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Sim, SeedTest, testing::Values(1, 1 + kBlock, 1 + 2 * kBlock, 1 + 3 * kBlock));
+
+TEST(DeterminismTest, TheSameSeedGivesTheSameTrace) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const Outcome a = simulate(make_schedule(seed)), b = simulate(make_schedule(seed), true);
+    EXPECT_EQ(a.trace_hash, b.trace_hash) << "seed " << seed;
+  }
+  EXPECT_NE(simulate(make_schedule(1)).trace_hash, simulate(make_schedule(2)).trace_hash);
+}
+
+TEST(ScheduleTest, TextReadsBackAsItWas) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    const std::string text = to_text(make_schedule(seed));
+    const auto read = parse_schedule(text);
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(to_text(*read), text);
+  }
+}
+
+std::vector<std::filesystem::path> texts(const char* directory) {
+  std::vector<std::filesystem::path> out;
+  if (!std::filesystem::exists(directory)) return out;
+  for (const auto& item : std::filesystem::directory_iterator(directory)) {
+    if (item.path().extension() == ".txt") out.push_back(item.path());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+// Golden scenarios, and schedules that once failed.
+class ScenarioTest : public testing::TestWithParam<std::filesystem::path> {};
+
+TEST_P(ScenarioTest, EndsAsItSays) {
+  std::ifstream in(GetParam());
+  const auto schedule = parse_schedule(std::string(std::istreambuf_iterator<char>(in), {}));
+  ASSERT_TRUE(schedule) << schedule.error().message;
+  const Outcome outcome = simulate(*schedule, true);
+  if (outcome.violations.empty()) return;
+  for (const std::string& line : outcome.trace) std::printf("%s\n", line.c_str());
+  for (const Violation& v : outcome.violations) ADD_FAILURE() << v.checker << ": " << v.text;
+}
+
+std::string name_of(const testing::TestParamInfo<std::filesystem::path>& info) { return info.param.stem().string(); }
+INSTANTIATE_TEST_SUITE_P(Golden, ScenarioTest, testing::ValuesIn(texts(SIM_SCENARIOS)), name_of);
+INSTANTIATE_TEST_SUITE_P(Regress, ScenarioTest, testing::ValuesIn(texts(SIM_REGRESS)), name_of);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ScenarioTest);
+
+}  // namespace
+}  // namespace syncline::sim

@@ -1,0 +1,216 @@
+#include "tests/sim/simulator.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "protocol/messages.h"
+#include "tests/sim/trace.h"
+
+namespace syncline::sim {
+namespace {
+
+constexpr std::uint64_t kSecondUs = 1'000'000;
+constexpr std::uint64_t kConvergeUs = 300 * kSecondUs;  // from healing to one tree
+constexpr std::uint64_t kQuietUs = 12 * kSecondUs;      // longer than any back-off of a replica
+constexpr std::uint64_t kSettleUs = 600 * kSecondUs;
+// Liveness in messages: what healing may take, for each write and pair of nodes, plus gossip.
+constexpr std::uint64_t kMessagesPerWrite = 60, kMessagesPerPair = 4000;
+
+bool is_gossip(BytesView message) {
+  const auto m = decode(message);
+  return m && (std::holds_alternative<Digest>(*m) || std::holds_alternative<AskVector>(*m) || std::holds_alternative<Announce>(*m));
+}
+
+std::string entry_text(const Record& r) { return to_text(r); }
+std::string entry_text(const Conflict& c) {
+  // Which winner a conflict's finder knew is for display only, and differs between finders, not between copies.
+  return to_text(c);
+}
+
+}  // namespace
+
+Simulator::Simulator(const Schedule& schedule, bool trace) : world_(schedule, trace), network_(world_, schedule.nodes, *this) {
+  for (std::size_t n = 0; n < schedule.nodes; ++n) nodes_.push_back(std::make_unique<Node>(world_, n, network_));
+}
+
+void Simulator::link_up(std::size_t node, std::size_t peer) {
+  if (nodes_[node]->running()) nodes_[node]->feed(LinkUp{node_id(peer)});
+}
+
+void Simulator::link_down(std::size_t node, std::size_t peer) {
+  if (nodes_[node]->running()) nodes_[node]->feed(LinkDown{node_id(peer)});
+}
+
+void Simulator::writable(std::size_t node, std::size_t peer, Lane lane) {
+  if (nodes_[node]->running()) nodes_[node]->feed(LaneWritable{node_id(peer), lane});
+}
+
+void Simulator::received(std::size_t node, std::size_t peer, Lane, Bytes message) {
+  if (!nodes_[node]->running()) return;
+  ++world_.stats.messages;
+  world_.stats.bytes += message.size();
+  world_.mix(message);
+  const auto decoded = decode(message);
+  if (!decoded) {
+    world_.violation("well-formed messages", decoded.error().message);
+  } else if (const auto* entries = std::get_if<Entries>(&*decoded)) {
+    for (const auto& item : entries->items) {
+      std::visit([&](const auto& e) { dots_.saw(world_, nodes_[peer]->name(), e.dot, entry_text(e)); }, item.entry);
+    }
+  }
+  if (is_gossip(message)) {
+    ++world_.stats.gossip;
+  } else {
+    world_.last_activity_us = world_.queue.now_us();
+    if (quiescent_) {
+      world_.violation("quiescence", fmt::format("n{} told n{} when nothing had changed: {}", peer, node, message_text(message)));
+    }
+  }
+  nodes_[node]->feed(Received{node_id(peer), std::move(message)});
+}
+
+// ---- the schedule -----------------------------------------------------------------------------------------------------------
+
+void Simulator::perform(const Step& step) {
+  Node& node = *nodes_[step.node];
+  world_.trace("==== " + to_text(step));
+  if (Application::does(step.verb)) return node.run_application(step);
+  const auto ms = static_cast<std::uint64_t>(std::max<std::int64_t>(step.number, 0));
+  const std::size_t peer = std::min(static_cast<std::size_t>(ms), nodes_.size() - 1);
+  switch (step.verb) {
+    case Verb::ambush: return node.ambush(ms);
+    case Verb::restore: return node.resolve(step.path, true);
+    case Verb::drop: return node.resolve(step.path, false);
+    case Verb::cut: network_.block(step.node, peer), network_.block(peer, step.node); return;
+    case Verb::mute: return network_.block(step.node, peer);
+    case Verb::mend: return network_.mend(step.node, peer);
+    case Verb::reset: return network_.reset(step.node, peer);
+    case Verb::crash: return node.crash(false, ms);
+    case Verb::power: return node.crash(true, ms);
+    case Verb::start: return node.start();
+    case Verb::clock: return node.jump_clock(step.number);
+    case Verb::lose: return node.lose_events(ms);
+    case Verb::full: return node.disk_full(ms);
+    case Verb::broken: return node.disk_broken(ms, step.path);
+    case Verb::rescan: return node.rescan();
+    case Verb::settle: return settle();
+    default: return expect(step);
+  }
+}
+
+void Simulator::settle() {
+  const std::uint64_t begin = world_.queue.now_us();
+  world_.last_activity_us = begin;
+  while (world_.queue.now_us() < world_.last_activity_us + kQuietUs) {
+    world_.queue.run_until(world_.queue.now_us() + kSecondUs / 4);
+    if (world_.queue.now_us() < begin + kSettleUs) continue;
+    world_.violation("liveness", "does not settle");
+    break;
+  }
+  stopped_us_ += world_.queue.now_us() - begin;
+}
+
+void Simulator::expect(const Step& step) {
+  for (const auto& node : nodes_) {
+    if (!node->running()) continue;
+    const NodeView view = node->view();
+    const auto is = [&](const std::optional<State>& s) {
+      if (step.to == "-") return !s;
+      if (step.to == "/") return s && s->type == FileType::directory;
+      return s && s->type == FileType::file && world_.history.bytes(s->content) == step.to + "\n";
+    };
+    const auto at = view.tree.find(step.path);
+    const auto open = std::count_if(view.conflicts.begin(), view.conflicts.end(), [](const auto& c) { return !c.resolved; });
+    bool ok = true;
+    switch (step.verb) {
+      case Verb::expect: ok = is(at == view.tree.end() ? std::nullopt : std::optional(at->second.state)); break;
+      case Verb::conflict:
+        ok = std::any_of(view.conflicts.begin(), view.conflicts.end(),
+                         [&](const ConflictView& c) { return !c.resolved && c.path == step.path && is(c.loser); });
+        break;
+      default: ok = open == step.number;
+    }
+    if (!ok) world_.violation("expectation", fmt::format("{}: {}", view.name, to_text(step)));
+  }
+}
+
+bool Simulator::converged() const {
+  for (const auto& node : nodes_) {
+    if (!node->idle() || node->pending() > 0 || !(node->vector() == nodes_.front()->vector())) return false;
+    if (!node->has_conflict_bytes()) return false;
+  }
+  return true;
+}
+
+void Simulator::heal_and_converge() {
+  world_.trace("==== heal");
+  network_.heal();
+  for (const auto& node : nodes_) node->heal();
+  const std::uint64_t begin = world_.queue.now_us();
+  const std::uint64_t messages = world_.stats.messages - world_.stats.gossip;
+  world_.queue.run_until(begin + 15 * kSecondUs);  // lost events, crashes under way, busy files
+  for (const auto& node : nodes_) {
+    node->heal();
+    node->rescan();
+  }
+  std::uint64_t steady = 0;
+  while (steady < 4) {
+    world_.queue.run_until(world_.queue.now_us() + kSecondUs / 2);
+    steady = converged() ? steady + 1 : 0;
+    if (world_.queue.now_us() > begin + kConvergeUs) {
+      std::string why;
+      for (const auto& node : nodes_) why += "\n    " + node->why_busy();
+      return world_.violation("liveness", fmt::format("not together {} s after healing:{}", kConvergeUs / kSecondUs, why));
+    }
+  }
+  world_.stats.converged_us = world_.queue.now_us() - begin;
+  const std::uint64_t took = world_.stats.messages - world_.stats.gossip - messages;
+  const std::uint64_t bound = kMessagesPerPair * nodes_.size() * nodes_.size() +
+                              kMessagesPerWrite * nodes_.size() * world_.history.writes().size();
+  if (took > bound) world_.violation("liveness", fmt::format("{} messages after healing, more than {}", took, bound));
+}
+
+// A scan of trees that nobody has changed finds nothing, and nobody has anything to say.
+void Simulator::check_quiescence() {
+  std::vector<VersionVector> before;
+  for (const auto& node : nodes_) before.push_back(node->vector());
+  quiescent_ = true;
+  world_.trace("==== quiescence");
+  for (const auto& node : nodes_) node->rescan();
+  world_.queue.run_until(world_.queue.now_us() + kQuietUs);
+  for (std::size_t n = 0; n < nodes_.size(); ++n) {
+    if (nodes_[n]->running() && nodes_[n]->vector() == before[n]) continue;
+    world_.violation("quiescence", fmt::format("n{} made a version when nothing had changed", n));
+  }
+}
+
+std::vector<NodeView> Simulator::views() {
+  std::vector<NodeView> out;
+  for (const auto& node : nodes_) out.push_back(node->view());
+  return out;
+}
+
+Outcome Simulator::run() {
+  for (const auto& node : nodes_) node->start();
+  for (const Step& step : world_.schedule.steps) {
+    world_.queue.run_until(step.at_ms * 1000 + stopped_us_);
+    perform(step);
+  }
+  world_.queue.run_until(world_.queue.now_us() + kSecondUs / 2);
+  heal_and_converge();
+  if (world_.violations.empty()) {
+    const auto nodes = views();
+    check_all(world_, nodes);
+    for (const ConflictView& c : nodes.front().conflicts) world_.stats.conflicts += !c.resolved;
+  }
+  if (world_.violations.empty()) check_quiescence();
+  const std::size_t bound = std::max<std::size_t>(world_.weather.lane_bytes_max, 16 << 20);
+  if (network_.queued_bytes_max() > bound) world_.violation("bounded queues", "a lane held more than its bound");
+  world_.stats.writes = world_.history.writes().size();
+  return {world_.violations, world_.trace_hash, world_.stats, std::move(world_.trace_lines)};
+}
+
+Outcome simulate(const Schedule& schedule, bool trace) { return Simulator(schedule, trace).run(); }
+
+}  // namespace syncline::sim

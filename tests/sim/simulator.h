@@ -1,0 +1,53 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/node.h"
+
+namespace syncline::sim {
+
+struct Outcome {
+  std::vector<Violation> violations;
+  std::uint64_t trace_hash = 0;
+  Stats stats;
+  std::vector<std::string> trace;  // if asked for
+};
+
+// A cluster in one process, under one schedule: carries it out, then heals everything, waits for the nodes to come together, and judges.
+// Reads no clock and no random numbers but those of the schedule's seed.
+class Simulator : private Network::User {
+ public:
+  Simulator(const Schedule& schedule, bool trace);
+  Outcome run();
+
+ private:
+  bool linkable(std::size_t node) const override { return node < nodes_.size() && nodes_[node]->linkable(); }
+  void link_up(std::size_t node, std::size_t peer) override;
+  void link_down(std::size_t node, std::size_t peer) override;
+  void received(std::size_t node, std::size_t peer, Lane lane, Bytes message) override;
+  void writable(std::size_t node, std::size_t peer, Lane lane) override;
+
+  void perform(const Step& step);
+  void settle();
+  void expect(const Step& step);
+  bool converged() const;
+  void heal_and_converge();
+  void check_quiescence();
+  std::vector<NodeView> views();
+
+  World world_;
+  Network network_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+  DotRegister dots_;
+  std::uint64_t stopped_us_ = 0;  // time that settles have taken out of the schedule
+  bool quiescent_ = false;        // nothing but gossip may be said
+};
+
+Outcome simulate(const Schedule& schedule, bool trace = false);
+// Drops steps, and makes the weather better, as long as the same checker still objects. `runs` bounds the attempts.
+Schedule shrink(const Schedule& schedule, const std::string& checker, std::size_t runs);
+// What to print of a failure: violations, the shrunk schedule, the trace of it.
+std::string report(const Schedule& schedule, std::size_t shrink_runs = 400);
+
+}  // namespace syncline::sim

@@ -1,0 +1,250 @@
+#include <gmock/gmock.h>
+
+#include "protocol/limits.h"
+#include "tests/unit/node_transport_fixture.h"
+
+namespace syncline::transport_test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+TEST_F(TransportTest, EveryLaneCarriesMessagesOfAllSizesInOrder) {
+  link(a_, b_);
+  exchange(a_, b_, 2);
+  EXPECT_EQ(a_.ups[b_.id()], 1);
+  EXPECT_EQ(b_.ups[a_.id()], 1);
+}
+
+TEST_F(TransportTest, WorksWithoutBatchesAndWithoutAes) {
+  a_.tuning.socket.batches = false;
+  b_.tuning.ciphers = static_cast<std::uint8_t>(Cipher::chacha20_poly1305);
+  link(a_, b_);
+  exchange(a_, b_, 1);
+}
+
+TEST_F(TransportTest, ALossyNetworkDeliversEverythingOnceAndInOrder) {
+  for (unsigned seed = 1; seed <= 3; ++seed) {
+    Node a{1}, b{2};
+    nodes_.clear();
+    start({&a, &b});
+    relay_ = std::make_unique<Relay>(port_of(b.address()), seed);
+    relay_->faults = {.drop = 0.05, .duplicate = 0.05, .hold = 0.1};
+    connect(a, b);
+    exchange(a, b, 1, seconds(60));
+    EXPECT_EQ(a.downs[b.id()], 0) << "seed " << seed;
+  }
+}
+
+TEST_F(TransportTest, BothCallAtOnceAndOneLinkLives) {
+  for (int round = 0; round < 25; ++round) {
+    Node a{1}, b{2};
+    nodes_.clear();
+    start({&a, &b});
+    a.transport->set_peers({b.as_peer({b.address()})});
+    b.transport->set_peers({a.as_peer({a.address()})});
+    ASSERT_TRUE(until([&] { return a.linked[b.id()] && b.linked[a.id()]; }));
+    a.transport->send(b.id(), Lane::control, "from a");
+    b.transport->send(a.id(), Lane::control, "from b");
+    ASSERT_TRUE(until([&] { return !a.inbox.empty() && !b.inbox.empty(); }));
+    skip(seconds(2));
+    EXPECT_EQ(a.ups[b.id()] + b.ups[a.id()], 2);
+    EXPECT_EQ(a.downs[b.id()] + b.downs[a.id()], 0) << a.down_reason << b.down_reason;
+  }
+}
+
+TEST_F(TransportTest, AKilledPeerThatComesBackIsLinkedAgainAtOnce) {
+  link_through_relay(a_, b_);
+  relay_->cut = true;  // what its destructor says must not arrive, as after kill -9
+  b_.transport.reset();
+  b_.linked.clear();
+  relay_->cut = false;
+  b_.start();
+  b_.transport->set_peers({a_.as_peer({a_.address()})});
+  const auto begin = Clock::now();
+  ASSERT_TRUE(until([&] { return a_.ups[b_.id()] == 2 && b_.ups[a_.id()] == 2; }));
+  EXPECT_LT(Clock::now() - begin, seconds(1));
+  EXPECT_EQ(a_.downs[b_.id()], 1);
+  a_.transport->send(b_.id(), Lane::small, "again");
+  ASSERT_TRUE(until([&] { return !b_.inbox.empty(); }));
+}
+
+TEST_F(TransportTest, APeerThatStopsIsMissedAtOnceAndFoundWhenItReturns) {
+  link(a_, b_);
+  b_.transport.reset();
+  b_.linked.clear();
+  ASSERT_TRUE(until([&] { return !a_.linked[b_.id()]; }, seconds(2)));
+  EXPECT_THAT(a_.down_reason, HasSubstr("stopping"));
+  b_.start();
+  b_.transport->set_peers({a_.as_peer({})});
+  ASSERT_TRUE(until([&] { return a_.linked[b_.id()]; }));
+}
+
+TEST_F(TransportTest, ASilentPeerIsGivenUpWithinTenSeconds) {
+  link_through_relay(a_, b_);
+  skip(seconds(30));
+  EXPECT_TRUE(a_.linked[b_.id()]) << a_.down_reason;
+  relay_->cut = true;
+  skip(seconds(10));
+  EXPECT_FALSE(a_.linked[b_.id()]);
+  EXPECT_FALSE(b_.linked[a_.id()]);
+  EXPECT_THAT(a_.down_reason, HasSubstr("no answer"));
+  relay_->cut = false;
+  skip(seconds(7));
+  EXPECT_TRUE(a_.linked[b_.id()]);
+}
+
+TEST_F(TransportTest, AnIdleLinkCostsLessThanAHundredBytesASecond) {
+  link_through_relay(a_, b_);
+  skip(seconds(5));
+  relay_->bytes = 0;
+  skip(seconds(100));
+  EXPECT_LT(relay_->bytes, 100u * 100u);
+}
+
+TEST_F(TransportTest, KeysAreRenewedUnderTrafficWithoutAGap) {
+  a_.tuning.keys.rekey_after_ms = 1000;
+  link_through_relay(a_, b_);
+  int sent = 0, got = 0;
+  b_.on_message = [&](Lane, BytesView message) { EXPECT_EQ(message, std::to_string(got++)); };
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_TRUE(a_.transport->send(b_.id(), Lane::small, std::to_string(sent++)));
+    skip(milliseconds(50));
+  }
+  ASSERT_TRUE(until([&] { return got == sent; }));
+  EXPECT_GE(relay_->types[static_cast<std::uint8_t>(DatagramType::init)], 5u);
+  EXPECT_EQ(a_.downs[b_.id()] + b_.downs[a_.id()], 0) << a_.down_reason;
+  EXPECT_EQ(a_.ups[b_.id()], 1);
+}
+
+TEST_F(TransportTest, ALinkFollowsItsPeerToAnotherAddress) {
+  link_through_relay(a_, b_);
+  relay_->move();
+  a_.transport->send(b_.id(), Lane::small, "from elsewhere");
+  ASSERT_TRUE(until([&] { return b_.inbox.size() == 1; }));
+  b_.transport->send(a_.id(), Lane::small, "back");
+  ASSERT_TRUE(until([&] { return a_.inbox.size() == 1; }, seconds(2)));
+  EXPECT_EQ(a_.ups[b_.id()], 1);
+}
+
+TEST_F(TransportTest, ASmallMessageOvertakesBulk) {
+  link(a_, b_);
+  std::size_t before_small = 0;
+  bool small_came = false;
+  b_.on_message = [&](Lane lane, BytesView) {
+    if (lane == Lane::small) small_came = true, before_small = b_.received_bytes[2];
+  };
+  const Bytes piece(256 * 1024, 'x');
+  std::size_t queued = 0;
+  const auto fill = [&] {
+    while (a_.transport->send(b_.id(), Lane::bulk, piece)) queued += piece.size();
+    return true;
+  };
+  ASSERT_TRUE(until([&] { return fill() && b_.received_bytes[2] > 32'000'000; }));
+  const std::size_t done = b_.received_bytes[2];
+  a_.transport->send(b_.id(), Lane::small, Bytes(64 * 1024, 's'));
+  ASSERT_TRUE(until([&] { return fill() && small_came; }));
+  EXPECT_LE(before_small - done, 2u * 1024 * 1024);
+}
+
+TEST_F(TransportTest, QueuesAreBoundedAndSayWhenThereIsRoom) {
+  link(a_, b_);
+  const Bytes piece(limits::message_bytes, 'x');
+  for (Lane lane : {Lane::small, Lane::bulk}) {
+    int taken = 0;
+    while (a_.transport->send(b_.id(), lane, piece)) ++taken;
+    EXPECT_GE(taken, 2);
+    EXPECT_LE(taken, 4);
+    EXPECT_LE(a_.transport->queued_bytes(b_.id(), lane), 4u * 1024 * 1024);
+    ASSERT_TRUE(until([&] { return a_.writables[static_cast<std::size_t>(lane)] == 1; }));
+  }
+  EXPECT_TRUE(a_.linked[b_.id()]);
+}
+
+TEST_F(TransportTest, AnOverflowOfControlClosesTheLinkAndSaysSo) {
+  link_through_relay(a_, b_);
+  relay_->cut = true;
+  const Bytes piece(limits::message_bytes, 'x');
+  for (int i = 0; i < 40; ++i) a_.transport->send(b_.id(), Lane::control, piece);
+  ASSERT_TRUE(until([&] { return !a_.linked[b_.id()]; }, seconds(2)));
+  EXPECT_THAT(a_.down_reason, HasSubstr("control"));
+}
+
+TEST_F(TransportTest, ARemovedMemberIsCutOff) {
+  link(a_, b_);
+  b_.transport->set_peers({});
+  ASSERT_TRUE(until([&] { return !a_.linked[b_.id()] && !b_.linked[a_.id()]; }));
+  EXPECT_THAT(a_.down_reason, HasSubstr("member"));
+  ASSERT_TRUE(until([&] { return a_.dial_reason.find("member list") != std::string::npos; }));
+  EXPECT_THAT(b_.refused_reason, HasSubstr("member list"));
+  EXPECT_EQ(a_.ups[b_.id()], 1);
+}
+
+TEST_F(TransportTest, AnotherClustersNodeIsToldSo) {
+  a_.options.cluster.bytes.fill(9);
+  start({&a_, &b_});
+  a_.transport->set_peers({b_.as_peer({b_.address()})});
+  b_.transport->set_peers({a_.as_peer({})});
+  ASSERT_TRUE(until([&] { return !a_.dial_reason.empty(); }));
+  EXPECT_THAT(a_.dial_reason, HasSubstr("another cluster"));
+}
+
+TEST_F(TransportTest, AnotherClusterSecretGivesNoLink) {
+  a_.options.cluster_psk = filled_key(9);
+  start({&a_, &b_});
+  a_.transport->set_peers({b_.as_peer({b_.address()})});
+  b_.transport->set_peers({a_.as_peer({})});
+  ASSERT_TRUE(until([&] { return !a_.dial_reason.empty(); }));
+  EXPECT_THAT(a_.dial_reason, HasSubstr("secret"));
+  skip(seconds(5));
+  EXPECT_EQ(a_.ups[b_.id()] + b_.ups[a_.id()], 0);
+}
+
+TEST_F(TransportTest, NobodyThereIsSaidAfterSomeRounds) {
+  start({&a_});
+  const std::string nowhere = "127.0.0.1:" + std::to_string(Udp().port());
+  a_.transport->set_peers({b_.as_peer({nowhere})});
+  skip(seconds(3));
+  EXPECT_THAT(a_.dial_reason, HasSubstr("no answer from " + nowhere));
+}
+
+TEST_F(TransportTest, AHostNameIsLookedUp) {
+  start({&a_, &b_});
+  const std::string port = std::to_string(port_of(b_.address()));
+  a_.transport->set_peers({b_.as_peer({"no-such-host.invalid:" + port, "localhost:" + port})});
+  b_.transport->set_peers({a_.as_peer({})});
+  ASSERT_TRUE(until([&] { return a_.linked[b_.id()]; }, seconds(60)));
+}
+
+TEST_F(TransportTest, Ipv6Works) {
+  a_.options.listen = b_.options.listen = "[::1]:0";
+  auto probe = LinkTransport::create(a_.options, {}, a_);
+  if (!probe) GTEST_SKIP() << "no IPv6 here";
+  link(a_, b_);
+  EXPECT_THAT(a_.transport->stats(b_.id()).address, StartsWith("[::1]:"));
+  exchange(a_, b_, 1);
+}
+
+TEST_F(TransportTest, EveryAddressMeansIpv4AndIpv6) {
+  a_.options.listen = "*:0";
+  start({&a_, &b_});
+  const std::string port = std::to_string(port_of(a_.address()));
+  b_.transport->set_peers({a_.as_peer({"127.0.0.1:" + port})});
+  a_.transport->set_peers({b_.as_peer({})});
+  ASSERT_TRUE(until([&] { return a_.linked[b_.id()] && b_.linked[a_.id()]; }));
+  EXPECT_THAT(a_.transport->stats(b_.id()).address, StartsWith("127.0.0.1:"));
+}
+
+TEST_F(TransportTest, APortInUseIsAnErrorThatNamesIt) {
+  start({&a_});
+  b_.options.listen = a_.address();
+  const auto made = LinkTransport::create(b_.options, {}, b_);
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, Error::Code::exists);
+  EXPECT_THAT(made.error().message, HasSubstr(a_.address()));
+  b_.options.listen = "nonsense";
+  EXPECT_FALSE(LinkTransport::create(b_.options, {}, b_));
+}
+
+}  // namespace
+}  // namespace syncline::transport_test
