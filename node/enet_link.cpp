@@ -69,9 +69,29 @@ void EnetLink::assert_settings() {
 void EnetLink::count_path() {
   const ENetPeer& peer = host_->peer();
   sent_ += peer.packetsSent - (peer.packetsSent < last_sent_ ? 0 : last_sent_);
-  lost_ += peer.packetsLost - (peer.packetsLost < last_lost_ ? 0 : last_lost_);
+  const std::uint64_t lost = peer.packetsLost - (peer.packetsLost < last_lost_ ? 0 : last_lost_);
+  lost_ += lost;
   last_sent_ = peer.packetsSent;
   last_lost_ = peer.packetsLost;
+  unsent_bytes_ = 0;
+  if (lost > 0) limit_back_off();
+  acked_bytes_ = std::max(acked_bytes_, handed_bytes_ - in_flight_bytes());
+}
+
+// ENet doubles a command's time-out with every loss of it, and looks at the others only when that of the
+// oldest is over: at 1 % loss and 40 ms a few unlucky datagrams hold up the link for seconds. How much is
+// sent at all is the window's business, so one doubling is enough.
+void EnetLink::limit_back_off() {
+  ENetPeer& peer = host_->peer();
+  const enet_uint32 most = 2 * (peer.roundTripTime + 4 * peer.roundTripTimeVariance);
+  ENetList& sent = peer.sentReliableCommands;
+  for (auto* at = enet_list_begin(&sent); at != enet_list_end(&sent); at = enet_list_next(at)) {
+    auto& command = *reinterpret_cast<ENetOutgoingCommand*>(at);
+    command.roundTripTimeout = std::min(command.roundTripTimeout, most);
+  }
+  if (enet_list_empty(&sent)) return;
+  const auto& oldest = *reinterpret_cast<ENetOutgoingCommand*>(enet_list_begin(&sent));
+  peer.nextTimeout = oldest.sentTime + oldest.roundTripTimeout;
 }
 
 void EnetLink::service(Clock::time_point now, const Events& events) {
@@ -113,6 +133,7 @@ void EnetLink::flush(Clock::time_point now) {
   assert_settings();
   const EnetScope scope(wire_, enet_ms(now));
   enet_host_flush(host_->host);
+  count_path();
 }
 
 Clock::time_point EnetLink::next_timer(Clock::time_point now) const {
@@ -135,23 +156,22 @@ void EnetLink::hand(std::size_t lane, std::unique_ptr<Bytes> chunk) {
   handed->bytes = handed->chunk->size();
   ENetPacket* packet = enet_packet_create(handed->chunk->data(), handed->bytes,
                                           ENET_PACKET_FLAG_RELIABLE | ENET_PACKET_FLAG_NO_ALLOCATE);
-  if (!packet) return;  // no memory for 48 bytes; the peer sees a hole and the link times out
+  assert(packet);  // ENet aborts when memory ends
   packet->userData = handed.get();
   packet->freeCallback = [](ENetPacket* p) {
     auto& done = *static_cast<Handed*>(p->userData);
-    done.link->acked(done);
+    done.link->chunk_acked(done);
   };
-  unacked_bytes_ += handed->bytes;
+  unsent_bytes_ += handed->bytes;
+  handed_bytes_ += handed->bytes;
   undelivered_[lane] += handed->bytes;
   handed_[lane].push_back(std::move(handed));
   if (enet_peer_send(&host_->peer(), static_cast<enet_uint8>(lane), packet) != 0) enet_packet_destroy(packet);
 }
 
-void EnetLink::acked(Handed& handed) {
+void EnetLink::chunk_acked(Handed& handed) {
   handed.done = true;
   handed.chunk.reset();
-  unacked_bytes_ -= handed.bytes;
-  acked_bytes_ += handed.bytes;
   auto& lane = handed_[handed.lane];
   const std::size_t at = handed.lane;
   while (!lane.empty() && lane.front()->done) {
@@ -160,9 +180,12 @@ void EnetLink::acked(Handed& handed) {
   }
 }
 
+// ENet sends at once what its window allows, and ours is the narrower: nothing waits inside it.
+std::size_t EnetLink::in_flight_bytes() const { return host_->peer().reliableDataInTransit + unsent_bytes_; }
+
 EnetLink::Path EnetLink::path() const {
   const ENetPeer& peer = host_->peer();
-  return {peer.roundTripTime, peer.lowestRoundTripTime, sent_, lost_, acked_bytes_};
+  return {peer.roundTripTime, sent_, lost_, acked_bytes_};
 }
 
 void EnetLink::close(std::uint32_t code, Clock::time_point now) {

@@ -40,18 +40,20 @@ class EnetLink {
   void flush(Clock::time_point now);
   Clock::time_point next_timer(Clock::time_point now) const;
 
-  // The chunk becomes ENet's. The caller watches unacked_bytes() and undelivered_bytes() before.
+  // The chunk becomes ENet's. The caller watches in_flight_bytes() and undelivered_bytes() before.
   void hand(std::size_t lane, std::unique_ptr<Bytes> chunk);
-  std::size_t unacked_bytes() const { return unacked_bytes_; }  // handed over and not known to have arrived
+  std::size_t in_flight_bytes() const;  // sent, or about to be, and not known to have arrived
   // Handed over since the oldest chunk of the lane that has not arrived: what may be waiting for it at the
   // peer.
   std::size_t undelivered_bytes(std::size_t lane) const { return undelivered_[lane]; }
+
+  bool idle() const { return undelivered_[0] + undelivered_[1] + undelivered_[2] == 0; }
 
   // Bytes that ENet itself lets be under way. ENet forgets it whenever a peer comes or goes, so it is set
   // again and again.
   void set_window(std::size_t bytes) { window_bytes_ = bytes; }
   struct Path {
-    std::uint32_t rtt_ms = 0, lowest_rtt_ms = 0;
+    std::uint32_t rtt_ms = 0;
     std::uint64_t sent = 0, lost = 0;  // commands, of this link's life; lost: sent again after a time-out
     std::uint64_t acked_bytes = 0;
   };
@@ -69,15 +71,16 @@ class EnetLink {
   explicit EnetLink(EnetWire& wire);
   void assert_settings();
   void count_path();
+  void limit_back_off();
   bool dispatch(const _ENetEvent& event, const Events& events);
-  void acked(Handed& handed);
+  void chunk_acked(Handed& handed);
 
   EnetWire& wire_;
   std::array<std::deque<std::unique_ptr<Handed>>, kLanes> handed_;
   std::array<std::size_t, kLanes> undelivered_{};
-  std::size_t unacked_bytes_ = 0;
+  std::size_t unsent_bytes_ = 0;  // handed over since ENet last sent
   std::size_t window_bytes_ = 0;
-  std::uint64_t acked_bytes_ = 0, sent_ = 0, lost_ = 0;
+  std::uint64_t handed_bytes_ = 0, acked_bytes_ = 0, sent_ = 0, lost_ = 0;
   std::uint32_t last_sent_ = 0, last_lost_ = 0;
   std::unique_ptr<Host> host_;  // last: its destructor gives the chunks back
 };

@@ -285,7 +285,6 @@ void FolderRunner::scan_thread() {
       scan_wake_.wait(lock, [this] { return quit_ || scan_credit_ < kScanLooksAhead; });
       if (quit_) return;
       scan_credit_ += slice.looks.size();
-      scan_active_ = more;
       lock.unlock();
       loop_.post([alive = std::weak_ptr(self_), slice = std::move(slice)]() mutable {
         if (const auto self = alive.lock(); self && *self) (*self)->scanned(std::move(slice));
@@ -295,6 +294,10 @@ void FolderRunner::scan_thread() {
 }
 
 void FolderRunner::scanned(ScanSlice slice) {
+  if (slice.state != ScanSlice::State::more) {
+    const std::lock_guard lock(scan_mutex_);
+    scan_active_ = false;
+  }
   for (Look& look : slice.looks) scan_looks_.push_back(std::move(look));
   for (ScanProblem& problem : slice.problems) {
     Observation o;

@@ -241,6 +241,7 @@ struct HttpServer::Impl {
   std::atomic<std::size_t> waits{0};
   socket_t listener = INVALID_SOCKET;
   httplib::Server server;
+  std::atomic<bool> ended{false};
   std::thread accepting;
 };
 
@@ -251,8 +252,12 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const Options& options, Co
   auto impl = std::make_unique<Impl>(options, handler, std::move(post));
   impl->configure();
   if (const Status bound = impl->bind(); !bound) return tl::unexpected(bound.error());
-  impl->accepting = std::thread([server = &impl->server] { server->listen_after_bind(); });
-  while (!impl->server.is_running()) std::this_thread::yield();  // stop() before it runs would be lost
+  impl->accepting = std::thread([i = impl.get()] {
+    i->server.listen_after_bind();
+    i->ended = true;
+  });
+  // stop() before it runs would be lost.
+  while (!impl->server.is_running() && !impl->ended) std::this_thread::yield();
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 

@@ -26,6 +26,10 @@ constexpr std::array<std::size_t, kLanes> kReserve{512 * 1024, 256 * 1024, 0};
 constexpr std::array<std::size_t, kLanes> kQueueBytes{
     limits::link_control_queue_bytes, limits::link_small_queue_bytes, limits::link_bulk_queue_bytes};
 
+constexpr std::array<std::size_t, kLanes> kUndelivered{limits::link_undelivered_fast_bytes,
+                                                       limits::link_undelivered_fast_bytes,
+                                                       limits::link_undelivered_bulk_bytes};
+
 std::uint64_t to_ms(Clock::time_point t) {
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(t.time_since_epoch()).count());
@@ -163,7 +167,7 @@ void LinkConnection::take_chunk(std::size_t lane, BytesView chunk) {
     owner_.link_message(*this, static_cast<Lane>(lane), *message);
     if (over()) return;
   }
-  if (receiver.broken()) reason_ = "the other side sent a message longer than allowed";
+  if (receiver.broken()) end(LinkEnd::broken, "the other side sent a message longer than allowed", now_);
 }
 
 bool LinkConnection::push(Lane lane, BytesView message, Clock::time_point now) {
@@ -185,13 +189,13 @@ void LinkConnection::pump(Clock::time_point now) {
   if (over() || !up_ || !touched_) return;
   touched_ = false;
   const std::size_t window = window_.bytes();
-  const bool limited = lanes_[kBulk].bytes() > 0 && (enet_->unacked_bytes() >= window || window_.paced_until() > now);
+  const bool limited = lanes_[kBulk].bytes() > 0 && (enet_->in_flight_bytes() >= window || window_.paced_until() > now);
   window_.update(enet_->path(), limited, now);
   enet_->set_window(window_.bytes() + 2 * kReserve[0]);  // never what holds data back: our own account is
   hand_over();
   enet_->flush(now);
   const bool idle =
-      enet_->unacked_bytes() == 0 && lanes_[0].bytes() + lanes_[1].bytes() + lanes_[2].bytes() == 0;
+      enet_->idle() && lanes_[0].bytes() + lanes_[1].bytes() + lanes_[2].bytes() == 0;
   if (finishing_ && !closing_ && idle) {
     closing_ = true;
     enet_->close(static_cast<std::uint32_t>(LinkEnd::finished), now);
@@ -202,7 +206,7 @@ void LinkConnection::pump(Clock::time_point now) {
 void LinkConnection::hand_over() {
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     const std::size_t most = window_.bytes() + kReserve[lane];
-    while (enet_->unacked_bytes() < most && enet_->undelivered_bytes(lane) < limits::link_undelivered_bytes) {
+    while (enet_->in_flight_bytes() < most && enet_->undelivered_bytes(lane) < kUndelivered[lane]) {
       if (lane == kBulk && window_.paced_until() > now_) break;
       auto chunk = lanes_[lane].pop();
       if (!chunk) break;

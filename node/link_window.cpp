@@ -11,6 +11,9 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kSmallest = 32 * 1024;
 constexpr std::size_t kStep = 16 * 1024;
+constexpr std::size_t kDatagram = 1372;
+constexpr unsigned kRest =
+    2;  // rounds: a loss shows only after ENet's time-out, more than one round trip later
 constexpr std::size_t kLargest = limits::link_window_bytes;
 constexpr std::size_t kLargestNear =
     limits::link_window_bytes / 4;  // below kNearMs more would only queue up in the kernel
@@ -52,10 +55,12 @@ void LinkWindow::end_round(const EnetLink::Path& path, Clock::time_point now) {
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now - round_begin_).count();
   const std::uint64_t rate =
       (path.acked_bytes - at_begin_.acked_bytes) * 1'000'000 / static_cast<std::uint64_t>(us);
-  rate_ = std::max(rate, rate_ - rate_ / 8);
+  rate_ = std::max(rate, rate_ - rate_ / 32);
   const std::uint64_t bdp = rate_ * lowest_rtt_ms_ / 1000;
 
-  const std::uint64_t sent = path.sent - at_begin_.sent, lost = path.lost - at_begin_.lost;
+  // A round of few datagrams may be all repetitions: what counts is their share of a full window.
+  const std::uint64_t sent = std::max<std::uint64_t>(path.sent - at_begin_.sent, window_ / kDatagram);
+  const std::uint64_t lost = path.lost - at_begin_.lost;
   const bool queued = path.rtt_ms > 2 * lowest_rtt_ms_ + kQueueMs;
   if (lost * 3 > sent) {
     settle(bdp, 50);

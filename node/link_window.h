@@ -15,8 +15,8 @@ class LinkWindow {
   // Before anything is handed over. `limited`: more is waiting than the window lets out.
   void update(const EnetLink::Path& path, bool limited, Clock::time_point now);
 
-  // On a long path a window is not sent in one burst, which no queue on the way would hold, but spread over the round trip:
-  // bulk data waits until this time.
+  // On a long path a window is not sent in one burst, which no queue on the way would hold, but spread over
+  // the round trip: bulk data waits until this time.
   Clock::time_point paced_until() const { return paced_until_; }
   void count_sent(std::size_t bytes, Clock::time_point now);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/member.h"
 
 namespace syncline {
 
@@ -103,11 +104,15 @@ void Replica::Impl::tick() {
   }
   next_backlog();
   check_waits();
-  std::string why_not;
-  if (!caught_up_once && ready(&why_not)) {
-    caught_up_once = true;
-    for (auto& [node, peer] : links) announce(peer, false);
+  const bool is_ready = ready(nullptr);
+  caught_up_once |= is_ready;
+  if (is_ready != was_ready) {  // others count on it: whether `wait` waits for this node, for one
+    was_ready = is_ready;
+    for (auto& [node, peer] : links) {
+      if (peer.greeted) announce(peer, false);
+    }
   }
+}
 }
 
 std::uint64_t Replica::Impl::next_tick() const {
@@ -123,14 +128,16 @@ std::uint64_t Replica::Impl::next_tick() const {
   return std::max(due, now.mono_ms + 1);
 }
 
-std::vector<NodeId> Replica::Impl::member_ids() const {
-  std::vector<NodeId> out;
+const std::vector<NodeId>& Replica::Impl::member_ids() const {
+  if (members_known) return members;
+  members_known = true;
+  members.clear();
   for (const auto& [path, entry] : index.below(kClusterFolder, "members", "", limits::members)) {
     if (!entry.live || entry.live->content.kind != Kind::value) continue;
     const auto raw = from_hex(std::string_view(path).substr(std::string_view("members/").size()));
-    if (raw && raw->size() == NodeId::size) out.push_back(NodeId::from(*raw));
+    if (raw && raw->size() == NodeId::size) members.push_back(NodeId::from(*raw));
   }
-  return out;
+  return members;
 }
 
 bool Replica::Impl::ready(std::string* why_not) const {
@@ -143,9 +150,9 @@ bool Replica::Impl::ready(std::string* why_not) const {
   for (const FolderId folder : options.folders) {
     if (!scanned.contains(folder)) return no("first scan under way");
   }
-  const std::vector<NodeId> members = member_ids();
+  const std::vector<NodeId>& known = member_ids();
   std::size_t linked = 1;
-  for (const NodeId& m : members) {
+  for (const NodeId& m : known) {
     if (m == options.self) continue;
     const auto it = links.find(m);
     if (it != links.end() && it->second.greeted) {
@@ -155,7 +162,7 @@ bool Replica::Impl::ready(std::string* why_not) const {
       return no("looking for the other members");
     }
   }
-  if (members.size() >= 3 && linked * 2 <= members.size())
+  if (known.size() >= 3 && linked * 2 <= known.size())
     return no("linked to less than a majority of the members");
   for (const FolderId folder : options.folders) {
     const std::uint64_t pending = index.counts(folder).pending;
@@ -206,6 +213,7 @@ void Replica::put_value(const std::string& path, const std::optional<Bytes>& val
   record.hlc = r.next_time(entry.live ? entry.live->hlc : Hlc{});
   record.dot = r.next_dot();
   r.accept_own(std::move(record), std::move(entry), std::nullopt, std::nullopt);
+  r.members_known = false;
   r.effects.push_back(MembersChanged{});
 }
 
@@ -264,12 +272,10 @@ bool Replica::idle() const {
 
 NodeId Replica::node_of(const ActorId& actor) const {
   if (actor == impl_->options.actor) return impl_->options.self;
-  const auto entry = impl_->index.get(kClusterFolder, "actors/" + to_hex(actor));
+  const auto entry = impl_->index.get(kClusterFolder, actor_path(actor));
   if (!entry || !entry->live) return {};
-  const Bytes& certificate = entry->live->content.target;  // actor, node, signature (protocol/member.h)
-  return certificate.size() >= ActorId::size + NodeId::size
-             ? NodeId::from(BytesView(certificate).substr(ActorId::size))
-             : NodeId{};
+  const auto certificate = decode_actor(entry->live->content.target);
+  return certificate && certificate->actor == actor ? certificate->node : NodeId{};
 }
 
 }  // namespace syncline

@@ -33,12 +33,18 @@ void Replica::Impl::accept(Record record, std::optional<Entries::Attachment> att
     merged = merge(*entry.live, record);
     const Record& winner = merged.incoming_wins ? record : *entry.live;
     if (merged.loser_unseen) raise_conflict(merged.incoming_wins ? *entry.live : record, winner);
+    // Its bytes came with it, and may be nowhere else by tomorrow.
+    if (merged.loser_unseen && !merged.incoming_wins && attachment && attachment->encoding == Encoding::raw && owns(folder)) {
+      start_job(folder, "#" + to_hex(record.content.hash), false,
+                StageVersionJob{record.content.hash, record.content.size, std::make_shared<const Bytes>(std::move(attachment->bytes))});
+    }
   }
   resolve_dominated(record);
   if (!merged.incoming_wins) return;
   entry.live = std::move(record);
   index.put(folder, path, entry);
   if (folder == kClusterFolder) {
+    members_known = false;
     effects.push_back(MembersChanged{});
     return;
   }
@@ -105,9 +111,6 @@ bool Replica::Impl::accept_own(Record record, PathEntry entry, std::optional<OnD
 void Replica::Impl::raise_conflict(const Record& loser, const Record& winner) {
   if (loser.folder == kClusterFolder) return;
   if (index.conflict(loser.folder, loser.path, loser.dot)) return;
-  for (const Conflict& other : index.conflicts_of(loser.folder, loser.path)) {
-    if (other.loser.context.covers(loser.dot)) return;  // a later loser's writer had seen it
-  }
   Conflict entry{.loser = loser,
                  .winner = winner.dot,
                  .detected = Hlc::at_ms(now.wall_ms),
@@ -131,7 +134,8 @@ void Replica::Impl::resolve(Conflict entry) {
 void Replica::Impl::resolve_dominated(const Record& by) {
   if (by.folder == kClusterFolder || index.counts(by.folder).open_conflicts == 0) return;
   for (const Conflict& c : index.conflicts_of(by.folder, by.path)) {
-    if (!c.resolved && by.context.covers(c.loser.dot)) resolve(c);
+    // A context covers all earlier versions of an actor, those too that lost unseen: the base tells what was really there.
+    if (!c.resolved && by.context.covers(c.loser.dot) && !by.base.is_zero() && by.base == c.loser.content.hash) resolve(c);
   }
 }
 
@@ -184,8 +188,7 @@ void Replica::Impl::ensure_version(const Conflict& entry) {
     version_queue.push_back(entry);
     return;
   }
-  if (index.conflict_needs(content.hash)) return;
-  kept.erase(content.hash);
+  if (index.conflict_needs(content.hash) || kept.contains(content.hash)) return;
   // A path being restored from it still needs it: such bytes go when that is done (applied_work).
   for (const auto& [key, work] : works) {
     if (work.target.content.hash == content.hash) {

@@ -198,7 +198,11 @@ struct Replica::Impl {
   std::multimap<std::uint64_t, Conflict> later_versions;  // by when to look again
   std::uint64_t next_timeouts_ms = 0;
   std::deque<Conflict> version_queue;       // conflicts whose bytes are to be fetched
-  std::map<FolderId, std::string> cursors;  // where the pass over the pending list stands
+  struct Pass {
+    std::string cursor;   // where the pass over the pending list stands
+    bool missed = false;  // it met a path that could not be started
+  };
+  std::map<FolderId, Pass> passes;
   std::set<FolderId> backlog;               // folders with pending paths that are not being worked on
   std::uint64_t backlog_at_ms = 0;
   std::size_t bulk_works = 0, held_bytes = 0;
@@ -214,7 +218,9 @@ struct Replica::Impl {
   std::map<FolderId, std::string> stopped;
   std::set<FolderId> scanned;
   std::map<std::string, ProblemView> problems;
-  bool caught_up_once = false;
+  bool caught_up_once = false, was_ready = false;
+  mutable std::vector<NodeId> members;  // of the cluster's own folder, while `members_known`
+  mutable bool members_known = false;
 
   std::map<std::uint64_t, Wait> waits;
   std::map<std::pair<NodeId, std::uint64_t>, LocalProbe> probes;  // of peers, not answered yet
@@ -230,7 +236,7 @@ struct Replica::Impl {
   void tick();
   std::uint64_t next_tick() const;
   bool ready(std::string* why_not) const;
-  std::vector<NodeId> member_ids() const;
+  const std::vector<NodeId>& member_ids() const;
   void problem(const std::string& path, std::string text);
   void no_problem(const std::string& path);
   void log(bool warning, std::string text) { effects.push_back(LogLine{warning, std::move(text)}); }
@@ -305,6 +311,7 @@ struct Replica::Impl {
   void end_work(const PathKey& key);
   void job_done(JobId id, FileOutcome& outcome);
   void version_job_done(VersionJob job, const FileOutcome& outcome);
+  void hasten(FolderId folder, std::string_view directory);
   void retry_later(const PathKey& key, std::uint64_t min_ms = tuning::retry_min_ms);
   void local_version_displaced(const PathKey& key, const DiskState& displaced,
                                const std::optional<OnDisk>& before);

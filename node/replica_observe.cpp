@@ -19,6 +19,20 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, bo
   if (publishing.contains(key))
     return;  // its delta is being made; if the file changed since, making it fails and it is looked at again
   PathEntry entry = index.get(folder, path).value_or(PathEntry{});
+  if (index.is_distrusted(folder, path) && path != kRootPath &&
+      (observation.state == Observation::State::absent || observation.state == Observation::State::present)) {
+    // A difference found after a power loss is damage, not somebody's work: what should be here is fetched again.
+    const bool present = observation.state == Observation::State::present;
+    const bool as_live = present && entry.live && same_but_for_mtime(entry.live->content, observation.disk.content);
+    const bool as_known = present && entry.disk && same_but_for_mtime(entry.disk->state.content, observation.disk.content);
+    if (!as_live && !as_known) {
+      entry.disk.reset();
+      if (present) entry.disk = OnDisk{observation.disk, {}, {}, {}};
+      index.put(folder, path, entry);
+      start_work(folder, path);
+      return;
+    }
+  }
   switch (observation.state) {
     case Observation::State::unchanged:
       no_problem(path);
@@ -81,6 +95,7 @@ void Replica::Impl::delete_local(FolderId folder, const std::string& path, const
   Record record{.folder = folder, .path = path};
   record.context = entry.disk->context;
   record.context.raise(entry.disk->dot);
+  if (entry.disk->state.content.kind == Kind::file) record.base = entry.disk->state.content.hash;
   // Found after a start, nobody knows when it was deleted: it yields to whatever was written without
   // knowledge of it.
   record.hlc = at_start ? entry.disk->hlc.next() : next_time(entry.disk->hlc);
@@ -90,12 +105,20 @@ void Replica::Impl::delete_local(FolderId folder, const std::string& path, const
 }
 
 void Replica::Impl::observed_present(FolderId folder, const Observation& o, PathEntry& entry, bool at_start) {
+  // Something below it is there, so that what was a file above is a directory by now, though nobody has looked yet.
+  for (std::string_view above = parent_path(o.path); !above.empty() && o.path != kRootPath; above = parent_path(above)) {
+    const auto parent = index.get(folder, above);
+    if (works.contains({folder, std::string(above)})) continue;  // our own doing, not told yet
+    if (parent && parent->disk && parent->disk->state.present() && parent->disk->state.content.kind != Kind::directory) {
+      delete_local(folder, std::string(above), *parent, at_start);
+    }
+  }
   const bool is_directory = o.disk.content.kind == Kind::directory;
   if (entry.disk && entry.disk->state.present()) {
     DiskState& known = entry.disk->state;
     const bool only_mtime = same_but_for_mtime(known.content, o.disk.content);
     const bool quiet_directory =
-        is_directory && only_mtime && entry.disk->dot.seq == 0 && o.path != kRootPath;
+        is_directory && only_mtime && entry.disk->dot.seq == 0;
     if (only_mtime && (known.content.mtime_ns == o.disk.content.mtime_ns || quiet_directory)) {
       if (known == o.disk) return;
       known = o.disk;
@@ -106,10 +129,13 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     if (is_directory && only_mtime && touched.contains({folder, o.path}))
       return;  // our own doing; it is set back in a moment
     if (known.content.kind == Kind::directory && !is_directory) vanish_below(folder, o.path, at_start);
-  } else if (o.path == kRootPath) {
-    // The root was there before Syncline: it becomes a version only once its attributes change.
-    entry.disk = OnDisk{o.disk, {}, {}, {}};
-    index.put(folder, o.path, entry);
+  } else if (o.path == kRootPath && member_ids().size() > 1) {
+    // A newcomer's own directory is no news to the others: it takes on the attributes that theirs have.
+    Record record{.folder = folder, .path = o.path, .content = o.disk.content};
+    record.hlc = {1};
+    record.dot = next_dot();
+    const OnDisk disk{o.disk, record.dot, {}, record.hlc};
+    accept_own(std::move(record), entry, disk, std::nullopt);
     return;
   }
   entry = index.get(folder, o.path).value_or(PathEntry{});
@@ -160,6 +186,7 @@ void Replica::Impl::wrote_late(FolderId folder, const LateWrite& late) {
     path = places.front();
   }
   Record record{.folder = folder, .path = path, .content = late.disk.content};
+  record.base = late.replaced;
   PathEntry entry = index.get(folder, path).value_or(PathEntry{});
   if (entry.live && !worth_a_conflict(entry.live->content, record.content)) return;
   record.hlc = next_time(entry.live ? entry.live->hlc : Hlc{});

@@ -140,6 +140,10 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
   Work& work = it->second;
   using Outcome = ApplyResult::Outcome;
   for (const std::string& parent : result.made_parents) {
+    if (work.target.dot.actor == options.actor) {  // our own version (a restored one): its directories are ours, too
+      effects.push_back(LookAt{key.folder, parent});
+      continue;
+    }
     PathEntry above = index.get(key.folder, parent).value_or(PathEntry{});
     DiskState made;
     made.content = {.kind = Kind::directory, .mode = 0755};
@@ -152,7 +156,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       PathEntry entry = index.get(key.folder, key.path).value_or(PathEntry{});
       const std::optional<OnDisk> before = entry.disk;
       if (work.target.content.kind == Kind::deleted)
-        entry.disk.reset();
+        entry.disk.reset(), hasten(key.folder, parent_path(key.path));
       else
         entry.disk = OnDisk{result.disk, work.target.dot, work.target.context, work.target.hlc};
       index.put(key.folder, key.path, entry);
@@ -223,6 +227,7 @@ void Replica::Impl::local_version_displaced(const PathKey& key, const DiskState&
   if (before && before->dot.seq > 0) {
     record.context = before->context;
     record.context.raise(before->dot);
+    if (before->state.content.kind == Kind::file) record.base = before->state.content.hash;
     above = before->hlc;
   }
   record.hlc = next_time(above);
@@ -264,6 +269,12 @@ void Replica::Impl::end_work(const PathKey& key) {
   }
 }
 
+// Something below a directory went: if the directory itself waits to be deleted, it may be empty now.
+void Replica::Impl::hasten(FolderId folder, std::string_view directory) {
+  const auto it = retries.find({folder, std::string(directory)});
+  if (it != retries.end() && it->second.at_ms != UINT64_MAX) it->second = {now.mono_ms + 10, 0, 0};
+}
+
 void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
   if (retries.size() >= tuning::retries_max && !retries.contains(key)) {
     backlog.insert(key.folder);
@@ -275,31 +286,30 @@ void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
   ++r.count;
 }
 
-// Takes up pending paths that found no room when they came, in tree order, a slice at a time.
+// Takes up pending paths that found no room when they came: passes over the pending list in tree order, a slice at a time, until one pass
+// has met nothing that it could not start.
 void Replica::Impl::next_backlog() {
   if (backlog.empty() || now.mono_ms < backlog_at_ms) return;
   for (const FolderId folder : std::vector<FolderId>(backlog.begin(), backlog.end())) {
     if (stopped.contains(folder)) continue;
+    Pass& pass = passes[folder];
     const std::size_t before = works.size();
-    while (works.size() < tuning::works_max * 3 / 4) {
-      std::string& cursor = cursors[folder];
-      const auto slice = index.pending(folder, cursor, 256);
+    bool more = true;
+    while (more && works.size() < tuning::works_max * 3 / 4) {
+      const auto slice = index.pending(folder, pass.cursor, 256);
       for (const std::string& path : slice) {
-        const auto retry = retries.find({folder, path});
-        if (retry == retries.end()) start_work(folder, path);
-        if (works.size() >= tuning::works_max) break;
-        cursor = path;
+        const PathKey key{folder, path};
+        pass.cursor = path;
+        if (works.contains(key) || retries.contains(key)) continue;
+        start_work(folder, path);
+        pass.missed |= !works.contains(key);
       }
-      if (slice.size() >= 256) continue;
-      cursor.clear();
-      backlog.erase(folder);
-      // More than what is being done and what waits for its time? Then once more, but not at once.
-      if (index.counts(folder).pending > works.size() + retries.size()) {
-        backlog.insert(folder);
-        backlog_at_ms = now.mono_ms + (works.size() > before ? 10 : 200);
-      }
-      break;
+      more = slice.size() >= 256;
     }
+    if (more) continue;  // the rest of this pass when there is room
+    if (!pass.missed) backlog.erase(folder);
+    pass = {};
+    backlog_at_ms = now.mono_ms + (works.size() > before ? 10 : 200);
   }
 }
 
@@ -331,7 +341,7 @@ void Replica::Impl::restore_times() {
       it = directory ? std::next(it) : touched.erase(it);
       continue;
     }
-    if (entry->disk->dot.seq == 0 && key.path != kRootPath) {  // no record to take the time from, yet
+    if (entry->disk->dot.seq == 0) {  // no record to take the time from, yet
       it = touched.erase(it);
       continue;
     }

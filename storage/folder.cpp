@@ -1,7 +1,7 @@
 // Folder's calls that only pass on.
 #include "storage/folder.h"
 
-#include "protocol/record.h"
+#include "protocol/limits.h"
 #include "storage/folder_impl.h"
 #include "storage/folder_names.h"
 
@@ -23,6 +23,7 @@ std::vector<LateWrite> Folder::settle_limbo(bool at_once) { return impl_->limbo.
 std::size_t Folder::limbo_size() const { return impl_->limbo.size(); }
 
 Result<Bytes> Folder::read_version(const Hash128& hash, std::uint64_t offset, std::size_t size) {
+  if (size > limits::message_bytes) return fail(Error::Code::invalid, "more than a message holds");
   auto file = impl_->fs.open(names::version(hash));
   if (!file) return tl::unexpected(file.error());
   Bytes bytes(size, '\0');

@@ -76,7 +76,7 @@ struct StageProgress {
 
 // A synced folder on a file system: the only code that changes the tree. Keeps everything of its own in `.syncline/` (0700):
 //   folder          the marker (text: cluster id, folder id); without it nothing is scanned, applied or deleted
-//   staging/        files not yet visible, named by content hash, and for a moment those that were replaced (limbo)
+//   staging/        files not yet visible, named by content hash, and for a while those that were replaced (limbo)
 //   versions/       bytes of conflict losers, named by content hash
 // Thread-safe, as long as two calls do not name the same path (or hash) at once.
 class Folder {
@@ -100,15 +100,15 @@ class Folder {
 
   // Makes a version visible: whole or not at all, at any moment, for any reader (DESIGN.md, invariants 3 and 5).
   ApplyResult apply(const ApplyRequest& request);
-  // What was replaced or deleted stays in limbo for a second (a minute where leases tell nothing), in case an application that had
-  // opened it still writes. Looks again at what is due, or at all with `at_once`; removes what did not change and is closed, and
-  // returns what did change. Call it once a second while limbo_size() > 0. Never at once with clean_staging().
+  // What was replaced or deleted stays in limbo for a second (a minute where leases tell nothing), in case an application that
+  // had opened it still writes. Looks again at what is due, or at all with `at_once`; removes what did not change and is closed,
+  // and returns what did change. Call it once a second while limbo_size() > 0. Not while clean_staging() runs.
   std::vector<LateWrite> settle_limbo(bool at_once = false);
   std::size_t limbo_size() const;
   // Sets a directory's mtime again after its entries were changed by apply(); no-op unless it is a directory.
   Result<Fingerprint> restore_directory_time(std::string_view path, std::int64_t mtime_ns);
 
-  // Bytes of a visible file, for a peer: Error::busy if it is not `expect` any more.
+  // Bytes of a visible file, for a peer: Error::busy if it is not `expect` any more. At most limits::message_bytes at once.
   Result<Bytes> read(std::string_view path, const Fingerprint& expect, std::uint64_t offset, std::size_t size);
   // Bytes of a kept version.
   Result<Bytes> read_version(const Hash128& hash, std::uint64_t offset, std::size_t size);

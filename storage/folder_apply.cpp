@@ -206,9 +206,11 @@ void Applier::change_attributes() {
 void Applier::change_file_attributes() {
   Current current;
   if (!look(current)) return;
-  out_.disk = {r_.content, r_.expect.print};
   const Content& now = r_.expect.content;
-  if (r_.content.mode == now.mode && r_.content.mtime_ns == now.mtime_ns) return set(Outcome::applied);
+  if (r_.content.mode == now.mode && r_.content.mtime_ns == now.mtime_ns) {
+    out_.disk = r_.expect;
+    return set(Outcome::applied);
+  }
   if (!current.file)
     return set(Outcome::failed, fmt::format("cannot open '{}' to change its attributes", r_.path));
   if (!guard(current)) return;
@@ -217,7 +219,7 @@ void Applier::change_file_attributes() {
   const auto after = current.file->stat();
   if (!after) return fail_with(after.error());
   set(Outcome::applied);
-  out_.disk.print = after->print;
+  out_.disk = {r_.content, after->print};
   // Without the guard a write just before would be hidden by the new mtime; and content that was never
   // certain is not now.
   if (!current.guarded || r_.expect.print.ctime_ns == 0) out_.disk.print.ctime_ns = 0;

@@ -111,7 +111,8 @@ bool Cleaner::put_back(const Leftover& leftover) {
   const auto visible = f_.fs.stat(swap.path);
   if (!visible || visible->print.inode != swap.new_inode || !f_.fs.exchange(leftover.at, swap.path))
     return false;
-  if (!f_.fs.remove_file(leftover.at)) f_.fs.remove_directory(leftover.at);  // the new version; it comes again
+  if (!f_.fs.remove_file(leftover.at))
+    f_.fs.remove_directory(leftover.at);  // the new version; it comes again
   return true;
 }
 

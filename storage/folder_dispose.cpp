@@ -8,7 +8,9 @@ namespace syncline {
 namespace names = folder_names;
 
 void Applier::to_limbo(std::string at, const Hash128& known, const Fingerprint& print, bool blind) {
-  f_.limbo.add({std::move(at), r_.path, known, r_.content.hash, print, false, 0, blind});
+  const Hash128& by =
+      known == r_.content.hash ? r_.expect.content.hash : r_.content.hash;  // either may be the visible one
+  f_.limbo.add({std::move(at), r_.path, known, by, print, false, 0, blind});
 }
 
 void Applier::dispose(const std::string& at, const FileStat& came, bool expected, const Current& current,

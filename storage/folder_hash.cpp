@@ -17,7 +17,7 @@ Status read_pieces(File& file, std::uint64_t size, Take take) {
     auto got = file.read_at(offset, {buffer.data(), wanted});
     if (!got) return tl::unexpected(got.error());
     if (*got == 0) return fail(Error::Code::busy, "the file became shorter while it was read");
-    take(BytesView(buffer.data(), *got));
+    if (auto taken = take(BytesView(buffer.data(), *got)); !taken) return taken;
     offset += *got;
   }
   return {};
@@ -33,7 +33,8 @@ Result<std::shared_ptr<const Bytes>> read_small(File& file, std::uint64_t size) 
 
 }  // namespace
 
-Result<HashedFile> hash_file(File& file, std::uint64_t size, const HashKey& key) {
+Result<HashedFile> hash_file(File& file, std::uint64_t size, const HashKey& key,
+                             const std::function<Status()>& between) {
   HashedFile out;
   SignatureBuilder builder(key, signature_block_bytes(size));
   const bool wants_signature = size >= limits::signature_min_file_bytes;
@@ -45,7 +46,10 @@ Result<HashedFile> hash_file(File& file, std::uint64_t size, const HashKey& key)
     if (!wants_signature) return out;
     builder.update(*out.content);
   } else {
-    auto read = read_pieces(file, size, [&](BytesView piece) { builder.update(piece); });
+    auto read = read_pieces(file, size, [&](BytesView piece) {
+      builder.update(piece);
+      return between ? between() : Status{};
+    });
     if (!read) return tl::unexpected(read.error());
     out.hash = builder.file_hash();
   }

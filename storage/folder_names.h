@@ -5,7 +5,8 @@
 
 #include "protocol/ids.h"
 
-// Names inside .syncline/ (storage/FORMAT.md, "The folder").
+// Names inside .syncline/. Hashes are in hexadecimal, numbers too; what does not parse is not ours and is
+// left alone.
 namespace syncline::folder_names {
 
 inline constexpr std::string_view kMarker = ".syncline/folder";

@@ -1,7 +1,10 @@
 // Looking at the tree without changing it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <system_error>
+#include <thread>
 
 #include "protocol/delta.h"
 #include "protocol/limits.h"
@@ -26,11 +29,11 @@ class Observer {
   void take(Kind kind, const FileStat& stat);
   Observation& refuse(const Error& error);
   Observation& busy(std::string why);
-  bool is_racy(const FileStat& stat) const;
+  bool is_racy(const FileStat& stat, std::int64_t now_ns) const;
 
   FileSystem& fs_;
   const HashKey& key_;
-  std::int64_t now_ns_ = 0;  // before anything was read
+  std::int64_t now_ns_ = 0;  // before anything was read, or when nobody could have written since
   Observation out_;
 };
 
@@ -50,9 +53,9 @@ Observation& Observer::busy(std::string why) {
 }
 
 // A second write within the same tick of the kernel's clock leaves the same stamps.
-bool Observer::is_racy(const FileStat& stat) const {
+bool Observer::is_racy(const FileStat& stat, std::int64_t now_ns) const {
   const std::int64_t tick = fs_.stamp_tick_ns();
-  return std::abs(now_ns_ - stat.print.ctime_ns) < tick || std::abs(now_ns_ - stat.print.mtime_ns) < tick;
+  return std::abs(now_ns - stat.print.ctime_ns) < tick || std::abs(now_ns - stat.print.mtime_ns) < tick;
 }
 
 void Observer::take(Kind kind, const FileStat& stat) {
@@ -62,7 +65,7 @@ void Observer::take(Kind kind, const FileStat& stat) {
   out_.disk.print = stat.print;
   if (kind != Kind::symlink) out_.disk.content.mode = stat.mode;
   if (kind == Kind::file) out_.disk.content.size = stat.print.size;
-  if (kind != Kind::directory && is_racy(stat)) out_.disk.print.ctime_ns = 0;
+  if (kind != Kind::directory && is_racy(stat, now_ns_)) out_.disk.print.ctime_ns = 0;
 }
 
 Observation Observer::look(const DiskState& known, bool force) {
@@ -110,25 +113,32 @@ void Observer::look_at_symlink(const FileStat& stat) {
 }
 
 // A small file is read under the guard: nobody can write meanwhile, so nothing needs to be asked afterwards.
+// A large one is guarded only until its stamps are old enough to show every later write.
 void Observer::look_at_file() {
-  auto file = fs_.open(out_.path);
-  if (!file) return void(refuse(file.error()));
-  const std::optional<bool> writer = (*file)->guard();
+  auto opened = fs_.open(out_.path);
+  if (!opened) return void(refuse(opened.error()));
+  File& file = **opened;
+  const std::optional<bool> writer = file.guard();
   if (writer == true) return void(busy("open for writing"));
-  const auto stat = (*file)->stat();
+  const auto stat = file.stat();
   if (!stat) return void(refuse(stat.error()));
-  if (stat->type != FileType::file) {
-    busy("changed while it was looked at");
-    return;
-  }
-  const bool guarded = writer == false && stat->print.size <= limits::inline_content_bytes;
-  if (writer == false && !guarded) (*file)->unguard();
-  auto hashed = hash_file(**file, stat->print.size, key_);
+  if (stat->type != FileType::file) return void(busy("changed while it was looked at"));
+  bool guarded = writer == false;
+  const auto between = [&]() -> Status {
+    if (guarded && file.guard_broken())
+      return fail(Error::Code::busy, "an application opened it for writing");
+    if (!guarded || is_racy(*stat, fs_.now_ns())) return {};
+    file.unguard();
+    guarded = false;
+    now_ns_ = fs_.now_ns();
+    return {};
+  };
+  auto hashed = hash_file(file, stat->print.size, key_, between);
   if (!hashed) return void(refuse(hashed.error()));
   if (!guarded) {
-    const auto after = (*file)->stat();
+    const auto after = file.stat();
     if (!after) return void(refuse(after.error()));
-    if (after->print != stat->print || (*file)->open_for_writing().value_or(false)) {
+    if (after->print != stat->print || file.open_for_writing().value_or(false)) {
       return void(busy("changed while it was read"));
     }
   }
@@ -162,6 +172,7 @@ static bool is_still(const Fingerprint& now, Fingerprint expect) {
 Result<Bytes> Folder::read(std::string_view path, const Fingerprint& expect, std::uint64_t offset,
                            std::size_t size) {
   if (!Impl::is_ours_to_touch(path)) return fail(Error::Code::unsupported, "not a path of the folder");
+  if (size > limits::message_bytes) return fail(Error::Code::invalid, "more than a message holds");
   auto file = impl_->fs.open(path);
   if (!file) return tl::unexpected(file.error());
   Bytes bytes(size, '\0');
@@ -173,6 +184,26 @@ Result<Bytes> Folder::read(std::string_view path, const Fingerprint& expect, std
   bytes.resize(*got);
   return bytes;
 }
+
+namespace {
+
+constexpr std::uint64_t kThreadedDeltaBytes = 256 << 20;  // below it a thread costs more than it saves
+constexpr std::size_t kDeltaThreadsMax = 4;
+
+void run_in_threads(std::span<const std::function<void()>> tasks) {
+  std::vector<std::thread> threads;
+  for (const auto& task : tasks.subspan(1)) {
+    try {
+      threads.emplace_back(task);
+    } catch (const std::system_error&) {  // no more threads to be had
+      task();
+    }
+  }
+  tasks.front()();
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
 
 Result<Bytes> Folder::make_delta(std::string_view path, const Fingerprint& expect, const Signature& base,
                                  const Hash128& base_hash, const Hash128& hash, std::size_t max_bytes) {
@@ -194,6 +225,10 @@ Result<Bytes> Folder::make_delta(std::string_view path, const Fingerprint& expec
   };
   DeltaOptions options;
   options.max_delta_bytes = max_bytes;
+  if (stat->print.size >= kThreadedDeltaBytes) {
+    options.lanes = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, kDeltaThreadsMax);
+    options.run = run_in_threads;
+  }
   const auto made = syncline::make_delta(base, impl_->key, source, hash, sink, options);
   if (!made) return tl::unexpected(made.error());
   const auto after = (*file)->stat();

@@ -63,9 +63,9 @@ Result<Staging::Part*> Staging::part(const Hash128& hash) {
   return &parts_.emplace(hash, std::move(loaded)).first->second;
 }
 
-void Staging::forget(const Hash128& hash) {
+bool Staging::forget(const Hash128& hash) {
   const std::lock_guard lock(mutex_);
-  parts_.erase(hash);
+  return parts_.erase(hash) > 0;
 }
 
 StageProgress Staging::progress(const Hash128& hash) {
@@ -152,9 +152,13 @@ Status Staging::verify(const std::string& at, const Hash128& hash, std::optional
     fs_.remove_file(at);
     return fail(Error::Code::invalid, fmt::format("the content does not have the hash {}", to_hex(hash)));
   }
-  auto moved = fs_.replace(at, names::staged(hash));
-  if (moved) remember(hash, hashed->signature);
-  return moved;
+  if (auto moved = fs_.replace(at, names::staged(hash)); !moved) return moved;
+  remember(hash, hashed->signature);
+  if (forget(hash)) {  // it was on its way as well
+    fs_.remove_file(names::part(hash));
+    fs_.remove_file(names::progress(hash));
+  }
+  return {};
 }
 
 Status Staging::copy(const Hash128& hash, std::optional<std::uint64_t> size, std::string_view from) {

@@ -43,7 +43,7 @@ class Staging {
   Result<Part*> part(const Hash128& hash);
   Part load(const Hash128& hash);
   Status note(const Hash128& hash, Part& part);
-  void forget(const Hash128& hash);
+  bool forget(const Hash128& hash);  // false: there was none
   // Hashes the file `at`; moves it to its staged name if it is what it should be, removes it (Error::invalid)
   // if not.
   Status verify(const std::string& at, const Hash128& hash, std::optional<std::uint64_t> size);

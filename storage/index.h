@@ -64,10 +64,10 @@ class Index {
   void erase(FolderId folder, std::string_view path);  // a collected tombstone
 
   std::optional<Conflict> conflict(FolderId folder, std::string_view path, const Dot& loser) const;
-  void put_conflict(
-      const Conflict& entry);  // keeps its log entry (one live entry a conflict: that of entry.dot)
-  std::vector<Conflict> conflicts(FolderId folder, bool include_resolved,
-                                  std::size_t limit) const;                          // the open ones first
+  // Keeps its log entry (one live entry a conflict: that of entry.dot).
+  void put_conflict(const Conflict& entry);
+  // The open ones first.
+  std::vector<Conflict> conflicts(FolderId folder, bool include_resolved, std::size_t limit) const;
   std::vector<Conflict> conflicts_of(FolderId folder, std::string_view path) const;  // open and resolved
   bool conflict_needs(const Hash128& content) const;  // some open conflict's loser has these bytes
 
@@ -77,22 +77,21 @@ class Index {
   std::vector<LogEntry> log(const ActorId& actor, std::uint64_t after, std::size_t max_entries,
                             std::size_t max_bytes) const;
 
-  bool has_live_child(FolderId folder,
-                      std::string_view directory) const;  // any live, not deleted path below it
+  // Any live, not deleted path below it.
+  bool has_live_child(FolderId folder, std::string_view directory) const;
   // Paths below `directory` ("" = all) in preorder, from after `after` on: at most `limit`.
   std::vector<std::pair<std::string, PathEntry>> below(FolderId folder, std::string_view directory,
                                                        std::string_view after, std::size_t limit) const;
-  std::vector<std::string> pending(FolderId folder, std::string_view after,
-                                   std::size_t limit) const;  // in preorder
-  std::vector<std::string> paths_with(FolderId folder, const Hash128& content,
-                                      std::size_t limit) const;  // by what is on disk
+  // In preorder.
+  std::vector<std::string> pending(FolderId folder, std::string_view after, std::size_t limit) const;
+  // Files above 0 bytes, by what is on disk.
+  std::vector<std::string> paths_with(FolderId folder, const Hash128& content, std::size_t limit) const;
 
   // Paths that changed shortly before a power loss, so that their files may be older, cut short, missing or
   // back from the dead: found there, a difference is damage rather than somebody's work. open() collects them
-  // and makes their fingerprints never match; a put() that changes `disk` clears the mark.
+  // and makes their fingerprints never match; a put() that changes `disk` clears the mark. In preorder.
   bool is_distrusted(FolderId folder, std::string_view path) const;
-  std::vector<std::string> distrusted(FolderId folder, std::string_view after,
-                                      std::size_t limit) const;  // in preorder
+  std::vector<std::string> distrusted(FolderId folder, std::string_view after, std::size_t limit) const;
 
   std::shared_ptr<const Signature> signature(const Hash128& content) const;  // null: none is kept
   // One above limits::kept_signature_bytes is not kept.

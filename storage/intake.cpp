@@ -22,7 +22,7 @@ std::string_view common_directory(std::string_view a, std::string_view b) {
 }  // namespace
 
 Intake::Intake(IntakeDelays delays, std::size_t paths_max) : delays_(delays), paths_max_(paths_max) {
-  assert(paths_max > 0);
+  assert(paths_max > 1);
 }
 
 void Intake::clear() {
@@ -55,21 +55,26 @@ Look* Intake::schedule(const std::string& path, TimePoint due) {
 
 void Intake::collapse() {
   const TimePoint due = schedule_.begin()->due;
-  std::string_view common = entries_.begin()->first;
-  for (const auto& [path, entry] : entries_) common = common_directory(common, path);
-  const std::string directory(common);
+  std::optional<std::string_view> common;
+  for (const auto& [path, entry] : entries_) {
+    if (path != kRootPath) common = common ? common_directory(*common, path) : path;
+  }
+  const std::string directory(common.value_or(""));
+  const bool root = entries_.contains(std::string(kRootPath));
   clear();
   if (Look* look = schedule(directory, due)) {
     look->subtree = look->directory = true;
     look->reason = "more than " + std::to_string(paths_max_) + " changed paths waited";
   }
+  if (root) schedule(std::string(kRootPath), due)->directory = true;
   collapsed_ = directory;
 }
 
 // A directory's times change with every entry: it is looked at when that has ended, or at the latest after
 // directory_max.
-void Intake::touch_directory(const std::string& path, TimePoint now) {
-  if (path.empty() || covered(path)) return;
+void Intake::touch_directory(const std::string& directory, TimePoint now) {
+  const std::string path = directory.empty() ? std::string(kRootPath) : directory;
+  if (covered(path)) return;
   auto found = entries_.find(path);
   if (found == entries_.end()) {
     if (Look* look = schedule(path, now + delays_.directory_quiet)) {

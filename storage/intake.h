@@ -38,7 +38,8 @@ struct IntakeDelays {
 class Intake {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
-  // Above `paths_max` waiting paths all of them become one subtree look at the directory they have in common.
+  // Above `paths_max` (at least 2) waiting paths all of them become one subtree look at the directory they
+  // have in common.
   explicit Intake(IntakeDelays delays = {}, std::size_t paths_max = limits::intake_paths);
 
   void on_event(const WatchEvent& event, TimePoint now);
@@ -73,7 +74,7 @@ class Intake {
 
   Look* schedule(const std::string& path, TimePoint due);
   void reschedule(Entries::value_type& item, TimePoint due);
-  void touch_directory(const std::string& path, TimePoint now);
+  void touch_directory(const std::string& directory, TimePoint now);
   void touch_parent(const std::string& path, TimePoint now);
   void on_moved(const WatchEvent& event, TimePoint now);
   void on_entry(const WatchEvent& event, TimePoint now);

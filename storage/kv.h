@@ -20,8 +20,8 @@ using KvItems = std::vector<std::pair<Bytes, Bytes>>;
 // How the run before this one ended.
 struct KvRecovery {
   bool clean = true;  // it closed the map
-  bool power_loss =
-      false;  // not clean, and the machine has booted since: files written in its last moments may be damaged
+  // Not clean, and the machine has booted since: files written in its last moments may be damaged.
+  bool power_loss = false;
   // What the batches changed that were applied and had not become durable, ascending. They become durable
   // together with the first batch that is applied (or with flush()); until then a further crash finds the
   // same keys and the same power_loss.
@@ -60,11 +60,11 @@ class Kv {
 
 struct KvOptions {
   std::string directory;  // created 0700; its parent exists
-  std::uint64_t map_bytes = std::uint64_t{1}
-                            << 36;  // largest size of the database; address space, not memory
+  // Largest size of the database: address space, not memory.
+  std::uint64_t map_bytes = std::uint64_t{1} << 36;
   unsigned group_ms_max = 200;
-  std::size_t pending_bytes_max =
-      64 << 20;  // apply() waits while the open group holds more (a second may be on its way to disk)
+  // apply() waits while the open group holds more (a second group may be on its way to disk).
+  std::size_t pending_bytes_max = 64 << 20;
   // Called on the commit thread before the index's own sync: makes the files durable of which the group
   // speaks. After an error the group stays pending and is tried again.
   std::function<Status()> sync_files;

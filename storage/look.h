@@ -8,7 +8,7 @@ namespace syncline {
 // counts, so a look too many costs a stat and a look too few is a lost write. Made by Intake (from events)
 // and Scanner (from a scan).
 struct Look {
-  std::string path;        // "" only together with `subtree`: the whole folder
+  std::string path;        // kRootPath: the folder's own directory; "" (with `subtree`): the whole folder
   bool force = false;      // was closed after writing: hash it even if the fingerprint is equal (kernel clock
                            // ticks are coarse)
   bool directory = false;  // a hint only: when last seen it was a directory

@@ -34,7 +34,7 @@ class DirectoryWatches {
   // `arrived` events of its entries), one that is gone is forgotten.
   void recheck(Id parent, std::string_view name, const Sink& sink);
   // The directory with this descriptor was renamed. False if what is at its new place now is something else.
-  bool moved(int watch, Id parent, std::string_view name);
+  bool moved(int watch, Id parent, std::string_view name, const Sink& sink);
   // The kernel dropped the watch.
   void forgotten(int watch);
   // Lists everything below `id` again, quietly where it was watched all the while.
@@ -59,7 +59,7 @@ class DirectoryWatches {
   void attach(const Name& at, const posix::Fd& directory, WatchTree::Walk walk, const Sink& sink);
   bool take_over(Id known, const Name& at, const Sink& sink);
   void cannot_watch(const Name& at, int error, WatchTree::Walk walk, const Sink& sink);
-  void drop(Id id);
+  void drop(Id id, const Sink& sink);
   void heal(Id id, const Sink& sink);
   void open_next(const Sink& sink);
   std::size_t list_some(std::size_t budget, const Sink& sink);

@@ -57,6 +57,10 @@ WatchEvent event(EventKind kind, std::string path, bool directory, std::string r
   return {kind, std::move(path), {}, directory, false, std::move(reason)};
 }
 
+WatchEvent vanished_subtree(std::string path) {
+  return {EventKind::vanished, std::move(path), {}, true, true, {}};
+}
+
 std::string explain(int error, const std::string& path) {
   if (error == kMountedTwice) return "'" + path + "' is a second mount of another watched directory";
   if (error == ENOSPC) {
@@ -120,7 +124,7 @@ void DirectoryWatches::recheck_in(const Name& at, Walk walk, const Sink& sink) {
   const Fd directory = open_name(at.parent_fd, at.name);
   if (directory.valid()) return attach(at, directory, walk, sink);
   if (!is_gone(errno)) return cannot_watch(at, errno, walk, sink);
-  if (const Id here = tree_.find(at.parent, at.name); here != WatchTree::none) drop(here);
+  if (const Id here = tree_.find(at.parent, at.name); here != WatchTree::none) drop(here, sink);
 }
 
 // `directory` is what is at `at` now: watches it, and has it listed if it is new here.
@@ -137,10 +141,10 @@ void DirectoryWatches::attach(const Name& at, const Fd& directory, Walk walk, co
   }
   if (known != WatchTree::none) {
     if (open_verified(known).valid()) return cannot_watch(at, kMountedTwice, walk, sink);
-    if (take_over(known, at, sink)) return sink(event(EventKind::arrived, std::move(path), true));
+    if (take_over(known, at, sink)) return;
     if (tree_.find_watch(watch) != WatchTree::none) return;
   } else if (here != WatchTree::none) {
-    drop(here);
+    drop(here, sink);
   }
   if (known != WatchTree::none) watch = calls_.add(directory.get(), false);  // what was dropped had it
   if (watch < 0) return cannot_watch(at, -watch, walk, sink);
@@ -160,10 +164,11 @@ bool DirectoryWatches::take_over(Id known, const Name& at, const Sink& sink) {
     return false;
   }
   const int watch = tree_.node(known).watch;
-  if (const Id here = tree_.find(at.parent, at.name); here != WatchTree::none) drop(here);
+  if (const Id here = tree_.find(at.parent, at.name); here != WatchTree::none) drop(here, sink);
   if (tree_.find_watch(watch) != known) return false;  // it was below what was dropped
+  std::string from = tree_.path(known);
   tree_.move(known, at.parent, at.name);
-  queue_walk(known, Walk::fresh);
+  sink({EventKind::moved, tree_.path(known), std::move(from), true, true, {}});
   return true;
 }
 
@@ -171,7 +176,7 @@ bool DirectoryWatches::take_over(Id known, const Name& at, const Sink& sink) {
 void DirectoryWatches::cannot_watch(const Name& at, int error, Walk walk, const Sink& sink) {
   Id here = tree_.find(at.parent, at.name);
   const bool known = here != WatchTree::none && tree_.node(here).unwatchable;
-  if (here != WatchTree::none && !known) drop(here), here = WatchTree::none;
+  if (here != WatchTree::none && !known) drop(here, sink), here = WatchTree::none;
   if (here == WatchTree::none) here = tree_.add(at.parent, at.name);
   tree_.set_unwatchable(here, true);
   const std::string path = tree_.path(here);
@@ -179,7 +184,12 @@ void DirectoryWatches::cannot_watch(const Name& at, int error, Walk walk, const 
   if (!known && walk != Walk::initial) sink(event(EventKind::rescan, path, true, problem_));
 }
 
-void DirectoryWatches::drop(Id id) {
+// Forgets a directory that is not there any more. Unless the kernel has ended its watch (so that all its events were read, and
+// it was empty in the end), nobody will hear of what happened below it since.
+void DirectoryWatches::drop(Id id, const Sink& sink) {
+  const WatchTree::Node& node = tree_.node(id);
+  const bool all_heard = node.watch < 0 && !node.unwatchable && node.first_child == WatchTree::none;
+  if (!all_heard) sink(vanished_subtree(tree_.path(id)));
   tree_.remove(id, [this](Id each, int watch) {
     if (watch >= 0) calls_.remove(watch);
     if (active_ && active_->id == each) active_.reset();
@@ -190,7 +200,7 @@ void DirectoryWatches::forgotten(int watch) {
   if (const Id id = tree_.find_watch(watch); id != WatchTree::none) tree_.set_watch(id, -1);
 }
 
-bool DirectoryWatches::moved(int watch, Id parent, std::string_view name) {
+bool DirectoryWatches::moved(int watch, Id parent, std::string_view name, const Sink& sink) {
   const Id id = tree_.find_watch(watch);
   if (id == WatchTree::none) return false;
   if (const Fd directory = open_verified(parent); directory.valid()) {
@@ -205,7 +215,7 @@ bool DirectoryWatches::moved(int watch, Id parent, std::string_view name) {
   if (tree_.is_below(parent, id)) return false;
   if (here != WatchTree::none) {
     if (tree_.is_below(id, here)) return false;
-    drop(here);
+    drop(here, sink);
   }
   tree_.move(id, parent, name);
   return true;

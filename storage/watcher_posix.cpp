@@ -199,6 +199,7 @@ void InotifyWatcher::handle(const Raw& raw, const Sink& sink) {
 // rmdir of a root that somebody holds open (as this node does) gives no IN_DELETE_SELF, but .syncline goes
 // before it.
 void InotifyWatcher::handle_root(const Raw& raw, const Sink& sink) {
+  if (raw.name.empty() && (raw.mask & IN_ATTRIB)) sink({EventKind::attributes, "", {}, true, false, {}});
   const char* reason = nullptr;
   if (raw.mask & IN_DELETE_SELF) reason = "the folder was deleted";
   if (raw.mask & IN_MOVE_SELF) reason = "the folder was renamed";
@@ -252,7 +253,7 @@ void InotifyWatcher::handle_moved_to(Id parent, const Raw& raw, std::string path
   open_renames_.erase(found);
   sink({EventKind::moved, std::move(path), std::move(origin.path), directory, directory, {}});
   if (!directory) return recheck_if_directory(parent, raw, sink);
-  if (!directories_.moved(origin.watch, parent, raw.name)) directories_.recheck(parent, raw.name, sink);
+  if (!directories_.moved(origin.watch, parent, raw.name, sink)) directories_.recheck(parent, raw.name, sink);
   // A rename that exchanged two directories, or others that have followed: both names are looked at again in
   // the end.
   later_.push_back({parent, raw.watch, std::string(raw.name)});

@@ -100,7 +100,7 @@ void put_new(World& world, std::uint64_t first, std::uint64_t count, std::uint64
 
 void bench_puts() {
   constexpr std::uint64_t kCount = 100'000;
-  for (const std::uint64_t batch : {1, 10, 1000}) {
+  for (const std::uint64_t batch : {1u, 10u, 1000u}) {
     World world(fmt::format("put{}", batch));
     const auto start = BenchClock::now();
     put_new(world, 0, kCount, batch);

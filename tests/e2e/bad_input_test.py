@@ -19,7 +19,7 @@ class Join(e2e_case.ClusterTest):
         self.assert_refused(done, 1, *words)
         self.assertFalse((node.home / "config.toml").exists(), "half a home was left behind")
         self.assertFalse((node.folder / ".syncline").exists(), "the folder was marked")
-        self.assertTrue(self.farm.nodes[0].ready(), "the inviter goes on")
+        self.assertEqual(200, self.farm.nodes[0].http("/healthz")[0], "the inviter goes on")
 
     def test_unknown_token(self):
         good = self.farm.nodes[0].invite()
@@ -99,7 +99,7 @@ class Home(e2e_case.ClusterTest):
         first, second = self.farm.new_node(), self.farm.new_node()
         first.found()
         self.assert_refused(self.init(second, first.folder), 1, "cluster")
-        self.assert_refused(self.init(first, second.folder), 1, "cluster")  # the home is taken
+        self.assert_refused(self.init(first, second.folder), 1, "already")  # the home is taken
 
     def test_broken_config(self):
         node = self.farm.new_node()

@@ -17,14 +17,15 @@ class CommandLine(e2e_case.ClusterTest):
         first = self.farm.nodes[0]
         (first.folder / "a").write_bytes(b"12345")
         first.command("wait", "a")
+        e2e_case.wait_until(lambda: all(peer["behind"] == 0 for peer in first.status()["peers"]), "no peer is behind",
+                            self.deadline(20))
         status = first.status()
         self.assertEqual("web1", status["node"])
         self.assertIs(True, status["ready"])
         self.assertEqual([], status["problems"])
         self.assertEqual({"web2", "web3"}, {peer["name"] for peer in status["peers"]})
         for peer in status["peers"]:
-            self.assertIs(True, peer["linked"])
-            self.assertEqual(0, peer["behind"])
+            self.assertEqual((True, 0), (peer["linked"], peer["behind"]))
         (folder,) = status["folders"]
         self.assertEqual(("uploads", str(first.folder)), (folder["name"], folder["path"]))
         self.assertEqual(("ok", 1, 5), (folder["state"], folder["files"], folder["bytes"]))

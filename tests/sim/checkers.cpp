@@ -64,16 +64,33 @@ void check_logs(World& world, const std::vector<NodeView>& nodes) {
   }
 }
 
-bool listed(const NodeView& node, const std::string& path, const State& state) {
+// Whether `state` is the version that `w` made; where an application raced with an apply, with whatever mode.
+bool is_version(const Write& w, const State& state, bool any_mode = false) {
+  State other = state;
+  if (w.racing || any_mode) other.mode = w.after->mode;
+  return other == *w.after;
+}
+
+bool listed(const NodeView& node, const Write& w) {
   return std::any_of(node.conflicts.begin(), node.conflicts.end(), [&](const ConflictView& c) {
-    return !c.resolved && c.path == path && c.loser == state;
+    return !c.resolved && c.path == w.path && c.loser && is_version(w, *c.loser);
   });
 }
 
 bool overwritten(const History& history, const Write& w) {
   const auto& all = history.writes();
-  return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(w.id) + 1, all.end(), [&](const Write& later) {
-    return later.path == w.path && later.before == w.after && later.after != w.after;
+  // A writer that brings back what was there, before anybody looked, has done nothing: then it counts from when it first was there.
+  std::size_t since = w.id;
+  const auto brought_back = [&w](const Write& e) {
+    return e.id < w.id && e.node == w.node && e.path == w.path && e.before == w.after && e.after != w.after;
+  };
+  if (std::any_of(all.begin(), all.end(), brought_back)) {
+    since = std::find_if(all.begin(), all.end(), [&w](const Write& e) { return e.path == w.path && e.after == w.after; })->id;
+  }
+  return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(since) + 1, all.end(), [&](const Write& later) {
+    return later.path == w.path && !later.by_crash && later.before && is_version(w, *later.before, later.racing) &&
+           later.after != w.after &&
+           (later.node != w.node || later.id > w.id);
   });
 }
 
@@ -82,9 +99,9 @@ void check_lost_writes(World& world, const std::vector<NodeView>& nodes) {
     if (!w.after || w.forgiven || w.after->type == FileType::directory || w.after->type == FileType::other) continue;
     if (world.history.is_let_go(w.path, *w.after) || overwritten(world.history, w)) continue;
     const auto live = nodes.front().tree.find(w.path);
-    if (live != nodes.front().tree.end() && live->second.state == *w.after) continue;
+    if (live != nodes.front().tree.end() && is_version(w, live->second.state)) continue;
     for (const NodeView& node : nodes) {
-      if (listed(node, w.path, *w.after)) continue;
+      if (listed(node, w)) continue;
       world.violation("no lost write", fmt::format("{} wrote {} at n{}, {:.6f} s: neither live, nor overwritten, nor listed by {}",
                                                    w.path, world.history.describe(w.after), w.node,
                                                    static_cast<double>(w.at_us) / 1e6, node.name));
@@ -104,7 +121,7 @@ void check_resurrection(World& world, const std::vector<NodeView>& nodes) {
     }
     if (count != 1) continue;  // none: check_fabricated; several: nobody can tell which one this is
     for (const Write& w : world.history.writes()) {
-      if (w.forgiven || w.id <= made->id || w.path != path || w.before != shown.state || w.after == shown.state) continue;
+      if (w.forgiven || w.by_crash || w.id <= made->id || w.path != path || w.before != shown.state || w.after == shown.state) continue;
       world.violation("no resurrection",
                       fmt::format("{} shows {}, which n{} replaced by {} at {:.6f} s", path, world.history.describe(shown.state), w.node,
                                   world.history.describe(w.after), static_cast<double>(w.at_us) / 1e6));

@@ -15,10 +15,9 @@ std::size_t History::content(const std::string& bytes) {
 void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
                     std::optional<State> after) {
   if (after) {
-    written_.insert({path, *after});
     showable_.insert({path, after->type, after->content, after->target});
   }
-  writes_.push_back({writes_.size(), at_us, node, path, std::move(before), std::move(after), false});
+  writes_.push_back({writes_.size(), at_us, node, path, std::move(before), std::move(after), false, racing_, false});
 }
 
 void History::half_written(std::size_t node, const std::string& path, const std::string& bytes) {
@@ -33,20 +32,17 @@ void History::lost_power(std::uint64_t at_us, std::size_t node, const std::strin
     if (w->after == after) break;
     w->forgiven = true;
   }
-  const bool was_there = !after || was_written(path, *after);
   wrote(at_us, node, path, std::move(before), std::move(after));
-  // What came back was somebody's before: nobody made it now. What nobody wrote is the disk's own.
-  if (was_there) writes_.back().forgiven = true;
+  writes_.back().forgiven = writes_.back().by_crash = true;
 }
 
 bool History::may_show(std::size_t node, const std::string& path, const State& state) const {
-  if (state.type == FileType::directory) return true;
-  return showable_.contains({path, state.type, state.content, state.target}) ||
+  return was_written(path, state) ||
          (state.type == FileType::file && half_written_.contains({node, path, state.content}));
 }
 
 bool History::was_written(const std::string& path, const State& state) const {
-  return written_.contains({path, state});
+  return state.type == FileType::directory || showable_.contains({path, state.type, state.content, state.target});
 }
 
 bool History::may_be_gone(const std::string& path, const std::function<bool(const std::string& bytes)>& is) const {

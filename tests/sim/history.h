@@ -40,6 +40,8 @@ struct Write {
   std::optional<State> before;  // what the writer had before his eyes
   std::optional<State> after;   // nullopt: a removal
   bool forgiven = false;        // a loss of power took it, as it may
+  bool racing = false;          // in the midst of an apply: the mode may come out as the other's
+  bool by_crash = false;        // nobody wrote it: the disk shows it after a loss of power
 };
 
 class History {
@@ -47,6 +49,7 @@ class History {
   std::size_t content(const std::string& bytes);  // the same number for the same bytes
   const std::string& bytes(std::size_t content) const { return *contents_.at(content); }
 
+  void set_racing(bool on) { racing_ = on; }
   void wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
              std::optional<State> after);
   // A file in the course of being written: may be seen on that node, and nowhere else.
@@ -61,7 +64,7 @@ class History {
   bool is_let_go(const std::string& path, const State& state) const { return let_go_.contains({path, state}); }
   // Somebody closed this content at this path, on some node, or is writing it on this one.
   bool may_show(std::size_t node, const std::string& path, const State& state) const;
-  // Same, for what may be kept or restored: only whole versions.
+  // Same, for what may be kept, restored, or seen on other nodes: only whole versions.
   bool was_written(const std::string& path, const State& state) const;
   // A loss of power took a version of this path with these bytes, perhaps before anybody else had them.
   bool may_be_gone(const std::string& path, const std::function<bool(const std::string& bytes)>& is) const;
@@ -71,7 +74,8 @@ class History {
   std::unordered_map<std::string, std::size_t> numbers_;
   std::vector<const std::string*> contents_;
   std::vector<Write> writes_;
-  std::set<std::pair<std::string, State>> written_, let_go_;
+  bool racing_ = false;
+  std::set<std::pair<std::string, State>> let_go_;
   std::set<std::tuple<std::string, FileType, std::size_t, std::string>> showable_;  // path, type, content, target
   std::set<std::tuple<std::size_t, std::string, std::size_t>> half_written_;
 };

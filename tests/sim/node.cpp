@@ -304,7 +304,9 @@ void Node::start_job(FileJob job) {
       ++world_.stats.applies;
       applying_ = apply->request.path;
       const bool armed = world_.queue.now_us() < ambush_until_us_;
-      if (armed || random_.chance(world_.weather.ambush_per_mille)) ambush_in_ = 1 + random_.below(12);
+      // Drawn for this apply alone, so that a schedule can be shrunk without moving every later ambush.
+      Random here(world_.schedule.seed * 1000 + number_, text_number(applying_) + apply->request.content.size);
+      if (here.chance(armed ? 1000 : world_.weather.ambush_per_mille)) ambush_in_ = 1 + here.below(12);
       if (armed) ambush_until_us_ = 0;
     }
     FileOutcome outcome = run_job(*process_->folder, job);

@@ -43,6 +43,7 @@ class Node {
   bool idle() const;
   std::uint64_t pending() const;
   bool has_conflict_bytes() const;  // of every open conflict
+  bool searches_in_vain() const;    // for bytes that a loss of power has taken
   std::string why_busy() const;
   const VersionVector& vector() const;
   std::uint64_t wall_ms() const;

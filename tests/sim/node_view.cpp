@@ -40,6 +40,13 @@ bool Node::has_conflict_bytes() const {
   return std::all_of(open.begin(), open.end(), [this](const Conflict& c) { return has_bytes(c); });
 }
 
+bool Node::searches_in_vain() const {
+  const auto open = process_->index->conflicts(1, false, SIZE_MAX);
+  return std::any_of(open.begin(), open.end(), [this](const Conflict& c) {
+    return c.loser.content.size > 0 && !process_->folder->has_version(c.loser.content.hash) && may_be_gone(c);
+  });
+}
+
 NodeView Node::view() {
   NodeView out;
   out.name = name_;

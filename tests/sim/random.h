@@ -1,6 +1,7 @@
 #pragma once
 #include <cassert>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace syncline::sim {
@@ -33,5 +34,12 @@ class Random {
  private:
   std::uint64_t state_;
 };
+
+// A number for a text, the same on every machine (FNV-1a).
+inline std::uint64_t text_number(std::string_view text) {
+  std::uint64_t out = 0xcbf29ce484222325;
+  for (const char c : text) out = (out ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return out;
+}
 
 }  // namespace syncline::sim

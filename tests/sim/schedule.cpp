@@ -18,7 +18,7 @@ Weather make_weather(Random& random) {
     case 2: w.latency_us_min = 100, w.latency_us_max = 200'000; break;
     default: w.latency_us_min = 300'000, w.latency_us_max = 900'000, w.rate_bytes_ms = 100; break;
   }
-  if (random.chance(250)) w.lane_bytes_max = random.between(2'000, 40'000);
+  if (random.chance(250)) w.lane_bytes_max = random.between(300'000, 1'000'000);
   if (random.chance(500)) w.job_us_max = random.between(1, 300'000);
   if (random.chance(500)) w.watch_us_max = random.between(1, 800'000);
   if (random.chance(500)) w.skew_ms_max = random.between(1, 10'000);

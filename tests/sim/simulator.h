@@ -42,6 +42,7 @@ class Simulator : private Network::User {
   DotRegister dots_;
   std::uint64_t stopped_us_ = 0;  // time that settles have taken out of the schedule
   bool quiescent_ = false;        // nothing but gossip may be said
+  bool bytes_gone_ = false;       // but for the search for what a loss of power has taken
 };
 
 Outcome simulate(const Schedule& schedule, bool trace = false);

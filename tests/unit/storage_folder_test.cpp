@@ -20,13 +20,25 @@ class FolderTest : public ::testing::TestWithParam<Disk>, public Bench {
     EXPECT_TRUE(folder->settle_limbo(true).empty());
     EXPECT_TRUE(staging().empty()) << staging().front();
   }
-  MemoryFileSystem* memory() { return dynamic_cast<MemoryFileSystem*>(&world->fs()); }
+  MemoryFileSystem& memory() { return dynamic_cast<MemoryFileSystem&>(world->fs()); }
 };
 
 INSTANTIATE_TEST_SUITE_P(Disks, FolderTest,
                          ::testing::Values(Disk::real, Disk::memory, Disk::memory_without_exchange,
                                            Disk::memory_without_leases),
                          disk_name);
+
+// Where it can be known who writes.
+class FolderLeaseTest : public FolderTest {};
+INSTANTIATE_TEST_SUITE_P(Disks, FolderLeaseTest,
+                         ::testing::Values(Disk::real, Disk::memory, Disk::memory_without_exchange),
+                         disk_name);
+class FolderBlindTest : public FolderTest {};
+INSTANTIATE_TEST_SUITE_P(Disks, FolderBlindTest, ::testing::Values(Disk::memory_without_leases), disk_name);
+// Where faults can be made.
+class FolderFaultTest : public FolderTest {};
+INSTANTIATE_TEST_SUITE_P(Disks, FolderFaultTest,
+                         ::testing::Values(Disk::memory, Disk::memory_without_exchange), disk_name);
 
 TEST_P(FolderTest, MarkerBelongsToOneCluster) {
   EXPECT_TRUE(Folder::create_marker(world->fs(), identity)) << "the same once more";
@@ -89,12 +101,10 @@ TEST_P(FolderTest, AFreshFileIsReadAgainLater) {
   EXPECT_EQ(folder->observe("a", fresh.disk).state, State::present);
 }
 
-TEST_P(FolderTest, ObserveWaitsForWriters) {
+TEST_P(FolderLeaseTest, ObserveWaitsForWriters) {
   auto writer = world->open_writer("a");
   writer->append("half");
-  if (GetParam() != Disk::memory_without_leases) {
-    EXPECT_EQ(folder->observe("a", {}).state, State::busy);
-  }
+  EXPECT_EQ(folder->observe("a", {}).state, State::busy);
   writer->append("whole");
   writer->close();
   EXPECT_EQ(*folder->observe("a", {}).content, "halfwhole");
@@ -181,8 +191,7 @@ TEST_P(FolderTest, WhatIsNotExpectedIsNotTouched) {
   EXPECT_TRUE(world->paths().empty());
 }
 
-TEST_P(FolderTest, AFileOpenForWritingIsBusy) {
-  if (GetParam() == Disk::memory_without_leases) GTEST_SKIP() << "cannot be known there";
+TEST_P(FolderLeaseTest, AFileOpenForWritingIsBusy) {
   auto writer = world->open_writer("a");
   writer->append("half");
   const auto stat = world->fs().stat("a");
@@ -327,7 +336,7 @@ TEST_P(FolderTest, PiecesMayComeInAnyOrder) {
   EXPECT_EQ(folder->stage_progress(hash).have_bytes, 3 * limits::range_bytes);
   EXPECT_EQ(folder->stage_finish(hash, whole.size()).error().code, Error::Code::invalid) << "incomplete";
   EXPECT_EQ(folder->stage_progress(hash).have_bytes, 0u);
-  for (const std::size_t i : {3, 2, 1, 0}) ASSERT_TRUE(put_piece(i));
+  for (const std::size_t i : {3u, 2u, 1u, 0u}) ASSERT_TRUE(put_piece(i));
   ASSERT_TRUE(folder->stage_finish(hash, whole.size()));
   ASSERT_TRUE(folder->staged_signature(hash));
   EXPECT_EQ(folder->staged_signature(hash)->file_hash, hash);
@@ -401,20 +410,18 @@ TEST_P(FolderTest, CleaningKeepsWhatIsWanted) {
   folder->stage_drop(wanted);
 }
 
-TEST_P(FolderTest, AFullDiskIsSaidAndLeavesNothing) {
-  if (!memory()) GTEST_SKIP();
-  memory()->space_left(3);
+TEST_P(FolderFaultTest, AFullDiskIsSaidAndLeavesNothing) {
+  memory().space_left(3);
   EXPECT_EQ(put("a", "more than that").outcome, Outcome::full);
   EXPECT_EQ(folder->stage_write(key.hash("b"), 0, "more than that").error().code, Error::Code::full);
   folder->stage_drop(key.hash("b"));
   EXPECT_TRUE(world->paths().empty());
 }
 
-TEST_P(FolderTest, DiskErrorsAreOneLine) {
-  if (!memory()) GTEST_SKIP();
+TEST_P(FolderFaultTest, DiskErrorsAreOneLine) {
   world->write("a", "x");
   const DiskState a = known("a");
-  memory()->io_error_on("a");
+  memory().io_error_on("a");
   EXPECT_EQ(folder->observe("a", a).state, State::failed);
   const ApplyResult failed = put("a", "new", a);
   EXPECT_EQ(failed.outcome, Outcome::failed);
@@ -422,8 +429,7 @@ TEST_P(FolderTest, DiskErrorsAreOneLine) {
   EXPECT_EQ(failed.problem.find('\n'), std::string::npos);
 }
 
-TEST_P(FolderTest, AWriterThatWasLateIsReported) {
-  if (GetParam() != Disk::memory_without_leases) GTEST_SKIP() << "there it is busy instead";
+TEST_P(FolderBlindTest, AWriterThatWasLateIsReported) {
   world->write("a", "old");
   const DiskState a = known("a");
   auto writer = world->open_writer("a");  // truncates

@@ -7,11 +7,14 @@
 #include <random>
 #include <string>
 
+#include "protocol/record.h"
+
 namespace syncline {
 namespace {
 
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
+using ::testing::Field;
 using ::testing::IsEmpty;
 using EventKind = WatchEvent::Kind;
 using TimePoint = Intake::TimePoint;
@@ -58,7 +61,10 @@ TEST(Intake, WhenAnEventLeadsToALook) {
     EXPECT_EQ(looks[0].force, c.force);
     EXPECT_EQ(looks[0].directory, c.event.directory);
     EXPECT_EQ(looks[0].subtree, c.event.kind == EventKind::rescan);
-    EXPECT_EQ(intake.next_deadline(), std::nullopt);
+    const bool entries_changed = c.event.kind == EventKind::created || c.event.kind == EventKind::arrived ||
+                                 c.event.kind == EventKind::vanished;
+    const std::vector<std::string> later = {std::string(kRootPath)};
+    EXPECT_EQ(paths(intake.take(kStart + 10s, kAll)), entries_changed ? later : std::vector<std::string>());
   }
 }
 
@@ -68,16 +74,17 @@ TEST(Intake, AnUploadIsOneLookAtItsClose) {
   intake.on_event(file(EventKind::attributes, "f"), kStart + 1ms);
   intake.on_event(file(EventKind::closed_write, "f"), kStart + 2ms);
   const auto looks = intake.take(kStart + 2ms, kAll);
-  ASSERT_EQ(looks.size(), 1u);
+  ASSERT_THAT(paths(looks), ElementsAre("f"));
   EXPECT_TRUE(looks[0].force);
-  EXPECT_EQ(intake.next_deadline(), std::nullopt);
+  EXPECT_THAT(intake.take(kStart + 100ms, kAll), IsEmpty()) << "not again for its creation";
 }
 
 TEST(Intake, WithoutLeasesACreatedFileWaitsLonger) {
   Intake intake;
   intake.set_lease_known(false);
   intake.on_event(file(EventKind::created, "f"), kStart);
-  EXPECT_EQ(intake.next_deadline(), kStart + 2s);
+  EXPECT_THAT(intake.take(kStart + 2s - 1ms, kAll), ElementsAre(Field(&Look::path, kRootPath)));
+  EXPECT_THAT(intake.take(kStart + 2s, kAll), ElementsAre(Field(&Look::path, "f")));
 }
 
 TEST(Intake, APathThatVanishedAndCameBackIsOneLook) {
@@ -125,10 +132,13 @@ TEST(Intake, ADirectoryThatIsNeverQuietIsLookedAtAfterFiveSeconds) {
   EXPECT_THAT(looked, ElementsAre(kStart + 5s, kStart + 10s + 100ms));
 }
 
-TEST(Intake, TheRootAndItsAttributesAreNotLookedAt) {
+TEST(Intake, TheRootIsADirectoryLikeAnyOther) {
   Intake intake;
   intake.on_event(file(EventKind::arrived, "f"), kStart);
-  EXPECT_THAT(paths(intake.take(kStart + 10s, kAll)), ElementsAre("f"));
+  EXPECT_THAT(paths(intake.take(kStart + 499ms, kAll)), ElementsAre("f"));
+  EXPECT_THAT(paths(intake.take(kStart + 500ms, kAll)), ElementsAre(kRootPath));
+  intake.on_event(directory(EventKind::attributes, ""), kStart + 1s);
+  EXPECT_THAT(paths(intake.take(kStart + 1500ms, kAll)), ElementsAre(kRootPath));
 }
 
 TEST(Intake, ANewDirectoryDoesNotWaitForItsEntries) {
@@ -224,6 +234,17 @@ TEST(Intake, TooManyPathsBecomeOneScanOfWhatTheyHaveInCommon) {
   intake.on_event(file(EventKind::closed_write, "a/b/f"), kStart + 10s);
   EXPECT_THAT(paths(intake.take(kStart + 10s, kAll)), ElementsAre("a/b/f"))
       << "the scan has begun: not covered any more";
+}
+
+TEST(Intake, TheRootHasNothingInCommonWithWhatIsBelowIt) {
+  Intake intake({}, 10);
+  intake.on_event(file(EventKind::arrived, "f"), kStart);
+  intake.take(kStart, kAll);
+  for (int i = 0; i < 10; ++i) intake.on_event(file(EventKind::closed_write, "d/" + std::to_string(i)), kStart);
+  const auto looks = intake.take(kStart, kAll);
+  ASSERT_THAT(paths(looks), ElementsAre("d", kRootPath));
+  EXPECT_TRUE(looks[0].subtree);
+  EXPECT_FALSE(looks[1].subtree);
 }
 
 TEST(Intake, ALostRootEmptiesIt) {

@@ -1,3 +1,5 @@
+#include <cstring>
+#include <functional>
 #include <random>
 
 #include "tests/unit/storage_kv_support.h"
@@ -136,6 +138,79 @@ TEST(KvLmdb, NoiseInTheDatabaseIsFoundAtTheOpenOrHarmless) {
     ASSERT_EQ(must_open(options_for(temp / "copy"))->get("still"), "works") << "trial " << trial;
   }
   EXPECT_GT(found, 30u);
+}
+
+constexpr std::size_t kPage = 4096, kPageHead = 16, kNodeHead = 8;
+
+template <class T>
+T load(const Bytes& data, std::size_t offset) {
+  T value;
+  std::memcpy(&value, data.data() + offset, sizeof value);
+  return value;
+}
+
+template <class T>
+void store(Bytes& data, std::size_t offset, T value) {
+  std::memcpy(data.data() + offset, &value, sizeof value);
+}
+
+// Offsets of the leaf pages (current ones and old) whose first key `wanted` likes.
+std::vector<std::size_t> leaf_pages(const Bytes& data, const std::function<bool(BytesView)>& wanted) {
+  std::vector<std::size_t> out;
+  for (std::size_t page = 2 * kPage; page + kPage <= data.size(); page += kPage) {
+    if (load<std::uint16_t>(data, page + 10) != 2 || load<std::uint16_t>(data, page + 12) < kPageHead + 4)
+      continue;
+    const std::size_t node = page + load<std::uint16_t>(data, page + kPageHead);
+    if (wanted(BytesView(data).substr(node + kNodeHead, load<std::uint16_t>(data, node + 6))))
+      out.push_back(page);
+  }
+  return out;
+}
+
+TEST(KvLmdb, KeysOutOfOrderAreFoundAtTheOpen) {
+  TempDirectory temp;
+  two_thousand(temp / "index");
+  Bytes data = read_whole(temp / "index/data.mdb");
+  const auto pages = leaf_pages(data, [](BytesView key) { return key.starts_with("key "); });
+  ASSERT_FALSE(pages.empty());
+  for (const std::size_t page : pages) {
+    const auto first = load<std::uint16_t>(data, page + kPageHead),
+               second = load<std::uint16_t>(data, page + kPageHead + 2);
+    store(data, page + kPageHead, second), store(data, page + kPageHead + 2, first);
+  }
+  write_whole(temp / "index/data.mdb", data);
+  const auto kv = open_lmdb_kv(options_for(temp / "index"));
+  ASSERT_FALSE(kv) << "a search would miss what is there";
+  EXPECT_NE(kv.error().message.find("order"), std::string::npos) << kv.error().message;
+}
+
+TEST(KvLmdb, APageBothInUseAndFreeIsFoundAtTheOpen) {
+  TempDirectory temp;
+  two_thousand(temp / "index");
+  {
+    auto kv = must_open(options_for(temp / "index"));  // frees some pages in several transactions
+    for (int i = 0; i < 5; ++i) {
+      ASSERT_TRUE(kv->apply({{fmt::format("key {:05}", i * 300), "changed"}}));
+      ASSERT_TRUE(kv->flush_wait());
+    }
+  }
+  Bytes data = read_whole(temp / "index/data.mdb");
+  const auto lists =
+      leaf_pages(data, [](BytesView key) { return key.size() == 8 && !key.starts_with("key"); });
+  ASSERT_FALSE(lists.empty());
+  const auto txn_of = [&](std::size_t meta) {
+    return load<std::uint64_t>(data, meta + kPageHead + 24 + 2 * 48 + 8);
+  };
+  const std::size_t newest = txn_of(kPage) > txn_of(0) ? kPage : 0;
+  const auto root = load<std::uint64_t>(data, newest + kPageHead + 24 + 48 + 40);
+  for (const std::size_t page : lists) {
+    const std::size_t node = page + load<std::uint16_t>(data, page + kPageHead);
+    store(data, node + kNodeHead + 8 + 8, root);  // the first page of the list
+  }
+  write_whole(temp / "index/data.mdb", data);
+  const auto kv = open_lmdb_kv(options_for(temp / "index"));
+  ASSERT_FALSE(kv) << "the next transaction would write over it";
+  EXPECT_EQ(kv.error().code, Error::Code::invalid);
 }
 
 TEST(KvLmdb, AHealthyDatabaseOfAnyShapePassesTheCheck) {

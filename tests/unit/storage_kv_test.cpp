@@ -1,5 +1,6 @@
 #include <atomic>
 #include <csignal>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -224,6 +225,19 @@ TEST(KvLmdb, AGroupThatCannotBeSyncedStaysAndIsTriedAgain) {
   model["after"] = "v";
   kv.reset();
   EXPECT_EQ(all_of(*must_open(options_for(temp / "index"))), model);
+}
+
+TEST(KvLmdb, AFailedGroupIsTriedAgainWithoutBeingAsked) {
+  TempDirectory temp;
+  std::atomic<int> attempts = 0;
+  std::promise<std::uint64_t> told;
+  KvOptions options = options_for(temp / "index");
+  options.sync_files = [&] { return ++attempts < 3 ? no_sync() : Status{}; };
+  options.on_durable = [&](std::uint64_t durable) { told.set_value(durable); };
+  auto kv = must_open(options);
+  ASSERT_TRUE(kv->apply({{"k", "v"}}));
+  EXPECT_EQ(told.get_future().get(), 1u);
+  EXPECT_EQ(attempts, 3);
 }
 
 // A soft limit on the size of any file stands for a full disk: the kernel then answers EFBIG, or writes

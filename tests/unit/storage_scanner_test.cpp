@@ -211,6 +211,9 @@ TEST(Scanner, TombstonesAndWhatIsStillToComeAreNotMissing) {
   world.learn_all();
   world.put("never", std::nullopt);
   world.put("deleted", OnDisk{});
+  OnDisk root;
+  root.state.content.kind = Kind::directory;
+  world.put(std::string(kRootPath), root);
   EXPECT_THAT(world.scan().looks, IsEmpty());
 }
 

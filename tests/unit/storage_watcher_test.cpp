@@ -47,6 +47,16 @@ TEST(Watcher, AFileIsSeenFromCreationToDeletion) {
   EXPECT_TRUE(folder.has(EventKind::vanished, "d/file"));
 }
 
+TEST(Watcher, TheRootsOwnAttributesAreSeen) {
+  WatchedFolder folder;
+  folder.open();
+  fs::permissions(folder.path(""), fs::perms(0750));
+  folder.pump();
+  const WatchEvent* changed = folder.find(EventKind::attributes, "");
+  ASSERT_NE(changed, nullptr);
+  EXPECT_TRUE(changed->directory);
+}
+
 TEST(Watcher, ARenameIsOneEventWithBothNames) {
   WatchedFolder folder;
   folder.make("d");
@@ -149,8 +159,10 @@ TEST(Watcher, ADirectoryFoundByAListingBeforeItsRenameWasReadIsFollowed) {
   folder.make("d");
   folder.rename("x/s", "d/s");
   folder.pump();
-  EXPECT_TRUE(folder.has(EventKind::arrived, "d/s"));
-  EXPECT_TRUE(folder.has(EventKind::vanished, "x/s"));
+  const WatchEvent* moved = folder.find(EventKind::moved, "d/s");
+  ASSERT_NE(moved, nullptr);
+  EXPECT_EQ(moved->from, "x/s");
+  EXPECT_TRUE(moved->subtree);
   folder.expect_all_watched();
 }
 
