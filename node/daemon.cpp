@@ -12,6 +12,7 @@ namespace syncline {
 namespace {
 
 constexpr std::size_t kEventsPerCommit = 512;
+constexpr std::size_t kOverflowBytes = 32 << 20;  // a lane; above limits of credit and pushes in flight
 
 std::uint64_t ms_since_epoch() {
   using namespace std::chrono;
@@ -207,7 +208,7 @@ void Daemon::execute(Effect& effect) {
   struct Visitor {
     Daemon& d;
     void operator()(Send& e) {
-      if (!d.transport_->send(e.peer, e.lane, e.message)) d.tell(SendRefused{e.peer, e.lane});
+      d.send(e);
     }
     void operator()(StartJob& e) { d.start_job(std::move(e.job)); }
     void operator()(LookAt& e) { d.folder_->look(e.path, e.subtree); }
@@ -220,6 +221,27 @@ void Daemon::execute(Effect& effect) {
     void operator()(LogLine& e) { e.warning ? spdlog::warn(e.text) : spdlog::info(e.text); }
   };
   std::visit(Visitor{*this}, effect);
+}
+
+// What a full lane does not take waits here, in order, up to the bound: pieces that were asked for must not be lost.
+void Daemon::send(Send& message) {
+  Overflow& waiting = overflow_[{message.peer, message.lane}];
+  if (waiting.messages.empty() && transport_->send(message.peer, message.lane, message.message)) return;
+  if (!link_up_.contains(message.peer)) return;
+  if (waiting.bytes + message.message.size() > kOverflowBytes) return tell(SendRefused{message.peer, message.lane});
+  waiting.bytes += message.message.size();
+  waiting.messages.push_back(std::move(message.message));
+}
+
+void Daemon::send_waiting(const NodeId& peer, Lane lane) {
+  const auto it = overflow_.find({peer, lane});
+  if (it == overflow_.end()) return;
+  auto& [messages, bytes] = it->second;
+  while (!messages.empty() && transport_->send(peer, lane, messages.front())) {
+    bytes -= messages.front().size();
+    messages.pop_front();
+  }
+  if (messages.empty()) tell(LaneWritable{peer, lane});
 }
 
 void Daemon::start_job(FileJob job) {
@@ -243,18 +265,21 @@ void Daemon::start_job(FileJob job) {
 
 void Daemon::link_up(const NodeId& peer) {
   link_since_[peer] = Clock::now();
+  link_up_.insert(peer);
   spdlog::info("linked to {} ({})", name_of(peer), transport_->stats(peer).address);
   tell(LinkUp{peer});
 }
 
 void Daemon::link_down(const NodeId& peer, const std::string& reason) {
   link_since_[peer] = Clock::now();
+  link_up_.erase(peer);
+  std::erase_if(overflow_, [&](const auto& o) { return o.first.first == peer; });
   spdlog::info("link to {} is down: {}", name_of(peer), reason);
   tell(LinkDown{peer});
 }
 
 void Daemon::received(const NodeId& peer, Lane, BytesView message) { tell(Received{peer, Bytes(message)}); }
-void Daemon::writable(const NodeId& peer, Lane lane) { tell(LaneWritable{peer, lane}); }
+void Daemon::writable(const NodeId& peer, Lane lane) { send_waiting(peer, lane); }
 
 // ---- the program
 // ------------------------------------------------------------------------------------------------------------

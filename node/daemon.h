@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,8 @@ class Daemon : private TransportHandler, private ControlHandler {
   void process();
   bool commit();
   void execute(Effect& effect);
+  void send(Send& message);
+  void send_waiting(const NodeId& peer, Lane lane);
   void start_job(FileJob job);
   Now now() const;
 
@@ -111,6 +114,12 @@ class Daemon : private TransportHandler, private ControlHandler {
   std::vector<Member> members_;  // verified, this node first
   bool members_changed_ = true;
   std::map<NodeId, Clock::time_point> link_since_;
+  std::set<NodeId> link_up_;
+  struct Overflow {
+    std::deque<Bytes> messages;
+    std::size_t bytes = 0;
+  };
+  std::map<std::pair<NodeId, Lane>, Overflow> overflow_;
   struct JoinLink {
     Key32 key;
     std::array<std::uint8_t, 8> token_id;

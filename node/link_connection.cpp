@@ -149,6 +149,7 @@ void LinkConnection::service(Clock::time_point now) {
   enet_->service(now, events);
   if (!over() && channel_.expired(to_ms(now))) end(LinkEnd::none, "the keys could not be renewed", now);
   channel_.tick(to_ms(now));
+  set_due(now);
 }
 
 void LinkConnection::peer_closed(std::uint32_t code) {
@@ -186,28 +187,33 @@ bool LinkConnection::push(Lane lane, BytesView message, Clock::time_point now) {
 
 void LinkConnection::pump(Clock::time_point now) {
   now_ = now;
-  if (over() || !up_ || !touched_) return;
+  if (over() || !up_ || (!touched_ && paced_until_ > now)) return;
   touched_ = false;
   const std::size_t window = window_.bytes();
-  const bool limited = lanes_[kBulk].bytes() > 0 && (enet_->in_flight_bytes() >= window || window_.paced_until() > now);
+  const bool limited =
+      lanes_[kBulk].bytes() > 0 && (enet_->in_flight_bytes() >= window || window_.paced_until() > now);
   window_.update(enet_->path(), limited, now);
   enet_->set_window(window_.bytes() + 2 * kReserve[0]);  // never what holds data back: our own account is
   hand_over();
   enet_->flush(now);
-  const bool idle =
-      enet_->idle() && lanes_[0].bytes() + lanes_[1].bytes() + lanes_[2].bytes() == 0;
+  const bool idle = enet_->idle() && lanes_[0].bytes() + lanes_[1].bytes() + lanes_[2].bytes() == 0;
   if (finishing_ && !closing_ && idle) {
     closing_ = true;
     enet_->close(static_cast<std::uint32_t>(LinkEnd::finished), now);
   }
+  set_due(now);
 }
 
 // The faster lane first.
 void LinkConnection::hand_over() {
+  paced_until_ = Clock::time_point::max();
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     const std::size_t most = window_.bytes() + kReserve[lane];
     while (enet_->in_flight_bytes() < most && enet_->undelivered_bytes(lane) < kUndelivered[lane]) {
-      if (lane == kBulk && window_.paced_until() > now_) break;
+      if (lane == kBulk && lanes_[lane].bytes() > 0 && window_.paced_until() > now_) {
+        paced_until_ = std::max(window_.paced_until(), now_ + kPaceStep);
+        break;
+      }
       auto chunk = lanes_[lane].pop();
       if (!chunk) break;
       window_.count_sent(chunk->size(), now_);
@@ -228,10 +234,7 @@ bool LinkConnection::tell_writable() {
   return told;
 }
 
-Clock::time_point LinkConnection::next_timer(Clock::time_point now) const {
-  const auto next = enet_->next_timer(now);
-  const bool paced = lanes_[kBulk].bytes() > 0 && window_.paced_until() > now;
-  return paced ? std::min(next, std::max(window_.paced_until(), now + kPaceStep)) : next;
-}
+// Only after something was done: a time that is computed anew from `now` at every look is never reached.
+void LinkConnection::set_due(Clock::time_point now) { due_ = std::min(enet_->next_timer(now), paced_until_); }
 
 }  // namespace syncline

@@ -94,7 +94,8 @@ class LinkConnection final : private EnetWire {
   void pump(Clock::time_point now);
   // Calls link_writable for lanes that have room again; true when it did, so that pump() may have more to do.
   bool tell_writable();
-  Clock::time_point next_timer(Clock::time_point now) const;
+  // When service() must be called even if no datagram comes.
+  Clock::time_point due() const { return due_; }
 
  private:
   LinkConnection(const Identity& identity, const HandshakeDone& done, const SecureChannel::Limits& limits,
@@ -105,6 +106,7 @@ class LinkConnection final : private EnetWire {
   void take_chunk(std::size_t lane, BytesView chunk);
   void peer_closed(std::uint32_t code);
   void hand_over();
+  void set_due(Clock::time_point now);
 
   Identity identity_;
   LinkOwner& owner_;
@@ -112,6 +114,8 @@ class LinkConnection final : private EnetWire {
   std::uint64_t session_;
   const Clock::time_point born_;
   Clock::time_point now_, last_heard_;
+  Clock::time_point due_{};                                   // at once
+  Clock::time_point paced_until_ = Clock::time_point::max();  // bulk data waits for this only
   bool confirmed_, up_ = false, finishing_ = false, closing_ = false;
   bool touched_ = true;  // since the last pump()
   std::string reason_;

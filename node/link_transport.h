@@ -64,7 +64,6 @@ class LinkTransport final : public Transport, private LinkOwner {
     std::vector<std::uint32_t> indices;  // of it in by_index_
     std::uint64_t changes = 0;
     Clock::time_point renew_at{};
-    Clock::time_point due{};
   };
   struct Call {
     enum class For : std::uint8_t { link, renewal, join } what;

@@ -113,7 +113,6 @@ void Replica::Impl::tick() {
     }
   }
 }
-}
 
 std::uint64_t Replica::Impl::next_tick() const {
   std::uint64_t due = now.mono_ms + 1000;

@@ -51,6 +51,13 @@ void Replica::Impl::choose_peer(Fetch& fetch) {
   fetch.peer = candidates.empty() ? NodeId{} : candidates[random() % candidates.size()];
 }
 
+// What a peer owes us is bounded, so that its queues are.
+static bool credit_left(const Peer& peer) {
+  std::uint64_t owed = 0;
+  for (const auto& [id, want] : peer.wants) owed += want.length;
+  return owed < tuning::bulk_credit_bytes;
+}
+
 // Asks for as much as the credit allows.
 void Replica::Impl::ask(Fetch& f) {
   if (!f.progress_known || f.finishing) return;
@@ -58,7 +65,7 @@ void Replica::Impl::ask(Fetch& f) {
   const auto link = links.find(f.peer);
   if (link == links.end()) return;  // nobody left: fetch_timeouts() ends it
   Peer& peer = link->second;
-  while (f.asked < f.total && f.in_flight < tuning::bulk_credit_bytes &&
+  while (f.asked < f.total && credit_left(peer) &&
          peer.wants.size() + peer.outbox.size() < tuning::small_wants_max) {
     Want::Item item{.id = next_want++,
                     .folder = f.path.folder,
@@ -70,7 +77,6 @@ void Replica::Impl::ask(Fetch& f) {
                     .offset = f.asked};
     item.length = static_cast<std::uint32_t>(std::min<std::uint64_t>(f.total - f.asked, limits::range_bytes));
     f.asked += item.length;
-    f.in_flight += item.length;
     peer.wants[item.id] = {f.hash, item.offset, item.length};
     peer.outbox.push_back(std::move(item));
   }
@@ -101,7 +107,6 @@ void Replica::Impl::on(Peer& peer, Piece& m) {
   const auto it = fetches.find(ref.hash);
   if (it != fetches.end() && it->second.peer == peer.node) {
     Fetch& f = it->second;
-    f.in_flight -= ref.length;
     f.last_progress_ms = now.mono_ms;
     if (f.encoding == Encoding::delta) {
       f.total = m.total;
@@ -151,7 +156,6 @@ void Replica::Impl::fetch_failed_at(Hash128 hash) {
     std::erase_if(peer.wants, [&](const auto& w) { return w.second.hash == hash; });
     std::erase_if(peer.outbox, [&](const auto& w) { return w.hash == hash; });
   }
-  f.in_flight = 0;
   f.delta.clear();
   f.last_progress_ms = now.mono_ms;
   if (f.encoding == Encoding::delta) {

@@ -23,7 +23,7 @@ namespace tuning {
 inline constexpr std::size_t works_max = 1024;             // paths being brought up to date at once
 inline constexpr std::size_t bulk_works_max = 4;           // of those, contents too large for one message
 inline constexpr std::size_t held_bytes_max = 64 << 20;    // contents and deltas in memory for them
-inline constexpr std::size_t bulk_credit_bytes = 8 << 20;  // asked for and not yet written, a content
+inline constexpr std::size_t bulk_credit_bytes = 8 << 20;  // asked of a peer and not come yet
 inline constexpr std::size_t small_wants_max = 256;        // asked for and not yet come, a peer
 inline constexpr std::size_t serving_max = 8192;           // reads under way for a peer
 inline constexpr std::size_t delta_cache_bytes = 64 << 20;
@@ -82,7 +82,6 @@ struct Fetch {
   std::uint64_t asked = 0;      // offset up to which it has been asked for
   std::uint64_t written = 0;    // bytes staged
   std::size_t writes = 0;       // StageWriteJobs under way
-  std::uint64_t in_flight = 0;  // bytes asked for and not come
   Bytes delta{};                // collected
   std::uint64_t last_progress_ms = 0;
   bool progress_known = false;  // StageProgress has come

@@ -101,7 +101,7 @@ void LinkTransport::run_timers() {
   std::vector<Id> due;
   for (auto& [id, slot] : slots_) {
     check_age(*slot.link);
-    if (!slot.link->over() && slot.due <= now_) due.push_back(id);
+    if (!slot.link->over() && slot.link->due() <= now_) due.push_back(id);
   }
   for (Id id : due)
     if (live(id)) serve(id);
@@ -167,11 +167,9 @@ Clock::time_point LinkTransport::next_time(bool flushed) {
   if (!flushed || resolver_.busy()) next = now_ + milliseconds(flushed ? 20 : 1);
   for (auto& [id, slot] : slots_) {
     const LinkConnection& link = *slot.link;
-    slot.due = link.next_timer(now_);
-    if (!link.confirmed()) slot.due = std::min(slot.due, link.born() + kUnproven);
-    if (!link.up()) slot.due = std::min(slot.due, link.born() + kConnecting);
-    slot.due = std::min(slot.due, link.last_heard() + kSilence);
-    next = std::min(next, slot.due);
+    next = std::min({next, link.due(), link.last_heard() + kSilence});
+    if (!link.confirmed()) next = std::min(next, link.born() + kUnproven);
+    if (!link.up()) next = std::min(next, link.born() + kConnecting);
   }
   for (auto& [node, peer] : peers_)
     if (!live(peer.link) && !live(peer.unproven)) next = std::min(next, peer.dialler.next());

@@ -123,7 +123,8 @@ const Scanner::Indexed* Scanner::indexed() {
 void Scanner::join_one(ScanSlice& slice) {
   const WalkEntry* entry = walk_.current();
   const Indexed* known = indexed();
-  if (known != nullptr && known->first == kRootPath) {  // never missing; whoever asked for the scan looks at it
+  if (known != nullptr &&
+      known->first == kRootPath) {  // never missing; whoever asked for the scan looks at it
     ++page_at_;
   } else if (known != nullptr && !is_ordered(known->first)) {
     out_of_order(*known);

@@ -22,6 +22,8 @@ using Walk = WatchTree::Walk;
 using EventKind = WatchEvent::Kind;
 
 constexpr int kOpenDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+constexpr std::size_t kDirectoryCost =
+    8;                             // of opening or watching one, in entries of a listing (measured: 10 us)
 constexpr int kMountedTwice = -1;  // in the place of an errno
 
 bool is_gone(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
@@ -184,8 +186,8 @@ void DirectoryWatches::cannot_watch(const Name& at, int error, Walk walk, const 
   if (!known && walk != Walk::initial) sink(event(EventKind::rescan, path, true, problem_));
 }
 
-// Forgets a directory that is not there any more. Unless the kernel has ended its watch (so that all its events were read, and
-// it was empty in the end), nobody will hear of what happened below it since.
+// Forgets a directory that is not there any more. Unless the kernel has ended its watch (so that all its
+// events were read, and it was empty in the end), nobody will hear of what happened below it since.
 void DirectoryWatches::drop(Id id, const Sink& sink) {
   const WatchTree::Node& node = tree_.node(id);
   const bool all_heard = node.watch < 0 && !node.unwatchable && node.first_child == WatchTree::none;
@@ -308,6 +310,7 @@ std::size_t DirectoryWatches::list_some(std::size_t budget, const Sink& sink) {
       is_directory = fstatat(dirfd(active_->dir), entry->d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
                      S_ISDIR(found.st_mode);
     }
+    if (is_directory) spent += kDirectoryCost;
     list_entry(directory, entry->d_name, is_directory, sink);
   }
   return spent;
@@ -317,7 +320,7 @@ bool DirectoryWatches::walk(std::size_t budget, const Sink& sink) {
   while (budget > 0 && (active_ || !queue_.empty())) {
     if (!active_) {
       open_next(sink);
-      --budget;
+      budget -= std::min(budget, kDirectoryCost);
     } else {
       budget -= std::min(budget, list_some(budget, sink));
     }

@@ -169,10 +169,10 @@ class Demo:
         (conflict,) = third.conflicts()
         self.conflicts_seen += 1
         say(indent(f"$ syncline conflicts\n{third.command('conflicts')}"))
-        winner = (third.folder / name).read_text().strip()
-        say(f"Live everywhere: {winner!r}. The other version is kept; {third.name} restores it:\n")
+        winner = (third.folder / name).read_text()
+        (loser,) = set(texts.values()) - {winner}
+        say(f"Live everywhere: {winner.strip()!r}. The other version is kept; {third.name} restores it:\n")
         say(indent(f"$ syncline conflicts restore {conflict['id']}\n{third.command('conflicts', 'restore', conflict['id'])}"))
-        loser = next(text for node, text in texts.items() if node.name == conflict["loser"]["node"])
         wait_until(lambda: all((node.folder / name).read_text() == loser for node in self.farm.nodes)
                    and not any(node.conflicts() for node in self.farm.nodes), "the restored version is live everywhere", 30)
         say(f"Live on all three now: {loser.strip()!r}. No conflict is left.\n")

@@ -31,7 +31,8 @@ std::string Application::fresh_bytes(std::size_t size) {
 }
 
 bool Application::holds(const std::string& path) const {
-  return std::any_of(holds_.begin(), holds_.end(), [&](const auto& h) { return !h->unlinked && h->path == path; });
+  return std::any_of(holds_.begin(), holds_.end(),
+                     [&](const auto& h) { return !h->unlinked && h->path == path; });
 }
 
 void Application::unlink_holds(const std::string& path) {
@@ -80,7 +81,8 @@ void Application::save(const std::string& path, const std::string& bytes) {
   note(path);
 }
 
-// The same size, so that only the content tells; from 64 KiB on most of the old content stays, so that a delta pays.
+// The same size, so that only the content tells; from 64 KiB on most of the old content stays, so that a
+// delta pays.
 void Application::edit(const std::string& path, bool sneak) {
   const auto old = at(path);
   if (!old || old->type != FileType::file) return;
@@ -164,7 +166,8 @@ void Application::change_mode(const std::string& path, std::uint32_t mode) {
 void Application::touch(const std::string& path) {
   const auto old = shown(path);
   if (!old || holds(path)) return;
-  disk_.app_set_mtime(path, old->mtime_ns + 1'000'000'000 + static_cast<std::int64_t>(random_.below(1'000'000'000)));
+  disk_.app_set_mtime(
+      path, old->mtime_ns + 1'000'000'000 + static_cast<std::int64_t>(random_.below(1'000'000'000)));
   wrote(path, old->state, old->state);
   note(path);
 }
@@ -208,8 +211,10 @@ void Application::rename(const std::string& from, const std::string& to) {
     if (!is_below(path, from)) continue;
     const std::string now = to + path.substr(from.size());
     // A file still being written is no version yet; its old name's content is gone all the same.
-    if (!holds(now)) wrote(now, now == to ? old : std::nullopt, shown.state);
-    else if (now == to && old) wrote(now, old, std::nullopt);
+    if (!holds(now))
+      wrote(now, now == to ? old : std::nullopt, shown.state);
+    else if (now == to && old)
+      wrote(now, old, std::nullopt);
     note(now);
   }
   for (const auto& [path, shown] : tree) {
@@ -223,21 +228,45 @@ std::vector<Notice> Application::run(const Step& step, std::uint64_t at_us) {
   made_ = 0;  // so that what this step writes does not depend on what others wrote
   const auto size = static_cast<std::size_t>(step.number);
   switch (step.verb) {
-    case Verb::write: write(step.path, fresh_bytes(size)); break;
-    case Verb::put: write(step.path, step.to + "\n"); break;
-    case Verb::save: save(step.path, fresh_bytes(size)); break;
-    case Verb::append: append(step.path, size); break;
-    case Verb::patch: edit(step.path, false); break;
-    case Verb::sneak: edit(step.path, true); break;
-    case Verb::hold: hold(step.path); break;
-    case Verb::chmod: change_mode(step.path, static_cast<std::uint32_t>(step.number)); break;
-    case Verb::touch: touch(step.path); break;
-    case Verb::remove: remove(step.path); break;
+    case Verb::write:
+      write(step.path, fresh_bytes(size));
+      break;
+    case Verb::put:
+      write(step.path, step.to + "\n");
+      break;
+    case Verb::save:
+      save(step.path, fresh_bytes(size));
+      break;
+    case Verb::append:
+      append(step.path, size);
+      break;
+    case Verb::patch:
+      edit(step.path, false);
+      break;
+    case Verb::sneak:
+      edit(step.path, true);
+      break;
+    case Verb::hold:
+      hold(step.path);
+      break;
+    case Verb::chmod:
+      change_mode(step.path, static_cast<std::uint32_t>(step.number));
+      break;
+    case Verb::touch:
+      touch(step.path);
+      break;
+    case Verb::remove:
+      remove(step.path);
+      break;
     case Verb::mkdir:
       if (!at(step.path)) make_parents(step.path + "/x");
       break;
-    case Verb::symlink: make_link(step.path, step.to); break;
-    case Verb::rename: rename(step.path, step.to); break;
+    case Verb::symlink:
+      make_link(step.path, step.to);
+      break;
+    case Verb::rename:
+      rename(step.path, step.to);
+      break;
     case Verb::to_dir:
       if (const auto old = at(step.path); !old || old->type == FileType::directory) break;
       remove(step.path);
@@ -248,27 +277,38 @@ std::vector<Notice> Application::run(const Step& step, std::uint64_t at_us) {
       remove(step.path);
       write(step.path, fresh_bytes(100));
       break;
-    default: break;
+    default:
+      break;
   }
   return std::exchange(notices_, {});
 }
 
-// No `sneak` here: an edit in the very clock tick of the apply, with size and mtime as before, shows only in the event of its close,
-// which may be lost.
+// No `sneak` here: an edit in the very clock tick of the apply, with size and mtime as before, shows only in
+// the event of its close, which may be lost.
 std::vector<Notice> Application::interfere(const std::string& path, std::uint64_t at_us) {
   history_.set_racing(true);
   Step step{at_us / 1000, node_, Verb::write, path, "", static_cast<std::int64_t>(random_.below(300))};
   const std::uint64_t k = random_.below(100);
-  if (k < 30) step.verb = Verb::write;
-  else if (k < 50) step.verb = Verb::save;
-  else if (k < 60) step.verb = Verb::append;
-  else if (k < 65) step.verb = Verb::symlink, step.to = "a";
-  else if (k < 75) step.verb = Verb::remove;
-  else if (k < 80) step.verb = Verb::chmod, step.number = 0600;
-  else if (k < 85) step.verb = Verb::mkdir;
-  else if (k < 90) step.verb = Verb::to_dir;
-  else if (k < 95) step.verb = Verb::rename, step.to = "c";
-  else step.verb = Verb::touch;
+  if (k < 30)
+    step.verb = Verb::write;
+  else if (k < 50)
+    step.verb = Verb::save;
+  else if (k < 60)
+    step.verb = Verb::append;
+  else if (k < 65)
+    step.verb = Verb::symlink, step.to = "a";
+  else if (k < 75)
+    step.verb = Verb::remove;
+  else if (k < 80)
+    step.verb = Verb::chmod, step.number = 0600;
+  else if (k < 85)
+    step.verb = Verb::mkdir;
+  else if (k < 90)
+    step.verb = Verb::to_dir;
+  else if (k < 95)
+    step.verb = Verb::rename, step.to = "c";
+  else
+    step.verb = Verb::touch;
   auto notices = run(step, at_us);
   history_.set_racing(false);
   return notices;

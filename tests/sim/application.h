@@ -16,8 +16,9 @@ struct Notice {
   bool closed_write = false;
 };
 
-// The programs that use one node's folder, and know nothing of Syncline. Whatever they do is entered in the history. A step that makes no
-// sense on the tree as it is (an edit of a file that is not there) does nothing.
+// The programs that use one node's folder, and know nothing of Syncline. Whatever they do is entered in the
+// history. A step that makes no sense on the tree as it is (an edit of a file that is not there) does
+// nothing.
 class Application {
  public:
   Application(std::size_t node, MemoryFileSystem& disk, History& history, Random random)
@@ -41,9 +42,9 @@ class Application {
     std::string path;
     std::unique_ptr<MemoryFileSystem::Writer> writer;
     std::uint32_t mode = 0;
-    std::string bytes;         // of the finished file
+    std::string bytes;  // of the finished file
     std::size_t written = 0;
-    bool unlinked = false;     // its name is gone by an application's doing
+    bool unlinked = false;  // its name is gone by an application's doing
   };
 
   std::optional<State> at(const std::string& path);

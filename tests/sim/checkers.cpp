@@ -29,8 +29,8 @@ void check_trees(World& world, const std::vector<NodeView>& nodes) {
     for (const std::string& path : paths) {
       const auto x = a.find(path), y = b.find(path);
       if (x != a.end() && y != b.end() && same(x->second, y->second)) continue;
-      world.violation("convergence of trees",
-                      fmt::format("{} / {}: {}", nodes.front().name, other.name, path_difference(world, path, a, b)));
+      world.violation("convergence of trees", fmt::format("{} / {}: {}", nodes.front().name, other.name,
+                                                          path_difference(world, path, a, b)));
     }
   }
 }
@@ -44,11 +44,13 @@ void check_conflict_lists(World& world, const std::vector<NodeView>& nodes) {
     if (theirs == first) continue;
     for (const auto& [key, resolved] : first) {
       if (!theirs.contains(key) || theirs[key] != resolved) {
-        world.violation("convergence of conflicts", fmt::format("{} / {}: {}", nodes.front().name, other.name, key));
+        world.violation("convergence of conflicts",
+                        fmt::format("{} / {}: {}", nodes.front().name, other.name, key));
       }
     }
     for (const auto& [key, resolved] : theirs) {
-      if (!first.contains(key)) world.violation("convergence of conflicts", fmt::format("only {}: {}", other.name, key));
+      if (!first.contains(key))
+        world.violation("convergence of conflicts", fmt::format("only {}: {}", other.name, key));
     }
   }
 }
@@ -56,10 +58,11 @@ void check_conflict_lists(World& world, const std::vector<NodeView>& nodes) {
 void check_logs(World& world, const std::vector<NodeView>& nodes) {
   for (const NodeView& other : nodes) {
     std::vector<std::string> difference;
-    std::set_symmetric_difference(nodes.front().log.begin(), nodes.front().log.end(), other.log.begin(), other.log.end(),
-                                  std::back_inserter(difference));
+    std::set_symmetric_difference(nodes.front().log.begin(), nodes.front().log.end(), other.log.begin(),
+                                  other.log.end(), std::back_inserter(difference));
     if (!difference.empty()) {
-      world.violation("convergence of logs", fmt::format("{} / {}: {}", nodes.front().name, other.name, difference.front()));
+      world.violation("convergence of logs",
+                      fmt::format("{} / {}: {}", nodes.front().name, other.name, difference.front()));
     }
   }
 }
@@ -79,32 +82,39 @@ bool listed(const NodeView& node, const Write& w) {
 
 bool overwritten(const History& history, const Write& w) {
   const auto& all = history.writes();
-  // A writer that brings back what was there, before anybody looked, has done nothing: then it counts from when it first was there.
+  // A writer that brings back what was there, before anybody looked, has done nothing: then it counts from
+  // when it first was there.
   std::size_t since = w.id;
   const auto brought_back = [&w](const Write& e) {
     return e.id < w.id && e.node == w.node && e.path == w.path && e.before == w.after && e.after != w.after;
   };
   if (std::any_of(all.begin(), all.end(), brought_back)) {
-    since = std::find_if(all.begin(), all.end(), [&w](const Write& e) { return e.path == w.path && e.after == w.after; })->id;
+    since = std::find_if(all.begin(), all.end(), [&w](const Write& e) {
+              return e.path == w.path && e.after == w.after;
+            })->id;
   }
-  return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(since) + 1, all.end(), [&](const Write& later) {
-    return later.path == w.path && !later.by_crash && later.before && is_version(w, *later.before, later.racing) &&
-           later.after != w.after &&
-           (later.node != w.node || later.id > w.id);
-  });
+  return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(since) + 1, all.end(),
+                     [&](const Write& later) {
+                       return later.path == w.path && !later.by_crash && later.before &&
+                              is_version(w, *later.before, later.racing) && later.after != w.after &&
+                              (later.node != w.node || later.id > w.id);
+                     });
 }
 
 void check_lost_writes(World& world, const std::vector<NodeView>& nodes) {
   for (const Write& w : world.history.writes()) {
-    if (!w.after || w.forgiven || w.after->type == FileType::directory || w.after->type == FileType::other) continue;
+    if (!w.after || w.forgiven || w.after->type == FileType::directory || w.after->type == FileType::other)
+      continue;
     if (world.history.is_let_go(w.path, *w.after) || overwritten(world.history, w)) continue;
     const auto live = nodes.front().tree.find(w.path);
     if (live != nodes.front().tree.end() && is_version(w, live->second.state)) continue;
     for (const NodeView& node : nodes) {
       if (listed(node, w)) continue;
-      world.violation("no lost write", fmt::format("{} wrote {} at n{}, {:.6f} s: neither live, nor overwritten, nor listed by {}",
-                                                   w.path, world.history.describe(w.after), w.node,
-                                                   static_cast<double>(w.at_us) / 1e6, node.name));
+      world.violation(
+          "no lost write",
+          fmt::format("{} wrote {} at n{}, {:.6f} s: neither live, nor overwritten, nor listed by {}", w.path,
+                      world.history.describe(w.after), w.node, static_cast<double>(w.at_us) / 1e6,
+                      node.name));
       break;
     }
   }
@@ -121,9 +131,12 @@ void check_resurrection(World& world, const std::vector<NodeView>& nodes) {
     }
     if (count != 1) continue;  // none: check_fabricated; several: nobody can tell which one this is
     for (const Write& w : world.history.writes()) {
-      if (w.forgiven || w.by_crash || w.id <= made->id || w.path != path || w.before != shown.state || w.after == shown.state) continue;
+      if (w.forgiven || w.by_crash || w.id <= made->id || w.path != path || w.before != shown.state ||
+          w.after == shown.state)
+        continue;
       world.violation("no resurrection",
-                      fmt::format("{} shows {}, which n{} replaced by {} at {:.6f} s", path, world.history.describe(shown.state), w.node,
+                      fmt::format("{} shows {}, which n{} replaced by {} at {:.6f} s", path,
+                                  world.history.describe(shown.state), w.node,
                                   world.history.describe(w.after), static_cast<double>(w.at_us) / 1e6));
       break;
     }
@@ -134,16 +147,18 @@ void check_fabricated(World& world, const std::vector<NodeView>& nodes) {
   for (const NodeView& node : nodes) {
     for (const auto& [path, shown] : node.tree) {
       if (shown.state.type == FileType::directory || world.history.was_written(path, shown.state)) continue;
-      world.violation("no fabricated content",
-                      fmt::format("{}: {} is {}, which nobody wrote", node.name, path, world.history.describe(shown.state)));
+      world.violation("no fabricated content", fmt::format("{}: {} is {}, which nobody wrote", node.name,
+                                                           path, world.history.describe(shown.state)));
     }
     for (const ConflictView& c : node.conflicts) {
       if (c.resolved || (!c.loser && c.forgiven)) continue;
       if (!c.loser) {
-        world.violation("restorable conflicts", fmt::format("{}: the bytes of {} cannot be had", node.name, c.key));
+        world.violation("restorable conflicts",
+                        fmt::format("{}: the bytes of {} cannot be had", node.name, c.key));
       } else if (!world.history.was_written(c.path, *c.loser)) {
         world.violation("no fabricated content",
-                        fmt::format("{} lists {} of {}, which nobody wrote", node.name, world.history.describe(c.loser), c.path));
+                        fmt::format("{} lists {} of {}, which nobody wrote", node.name,
+                                    world.history.describe(c.loser), c.path));
       }
     }
     for (const std::string& stray : node.strays) {

@@ -12,20 +12,21 @@ std::size_t History::content(const std::string& bytes) {
   return it->second;
 }
 
-void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
-                    std::optional<State> after) {
+void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& path,
+                    std::optional<State> before, std::optional<State> after) {
   if (after) {
     showable_.insert({path, after->type, after->content, after->target});
   }
-  writes_.push_back({writes_.size(), at_us, node, path, std::move(before), std::move(after), false, racing_, false});
+  writes_.push_back(
+      {writes_.size(), at_us, node, path, std::move(before), std::move(after), false, racing_, false});
 }
 
 void History::half_written(std::size_t node, const std::string& path, const std::string& bytes) {
   half_written_.insert({node, path, content(bytes)});
 }
 
-void History::lost_power(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
-                         std::optional<State> after) {
+void History::lost_power(std::uint64_t at_us, std::size_t node, const std::string& path,
+                         std::optional<State> before, std::optional<State> after) {
   // Everything that this node's applications did here since the state that has come back.
   for (auto w = writes_.rbegin(); w != writes_.rend(); ++w) {
     if (w->node != node || w->path != path || w->forgiven) continue;
@@ -42,12 +43,16 @@ bool History::may_show(std::size_t node, const std::string& path, const State& s
 }
 
 bool History::was_written(const std::string& path, const State& state) const {
-  return state.type == FileType::directory || showable_.contains({path, state.type, state.content, state.target});
+  return state.type == FileType::directory ||
+         showable_.contains({path, state.type, state.content, state.target});
 }
 
-bool History::may_be_gone(const std::string& path, const std::function<bool(const std::string& bytes)>& is) const {
+bool History::may_be_gone(const std::string& path,
+                          const std::function<bool(const std::string& bytes)>& is) const {
   for (const Write& w : writes_) {
-    if (w.forgiven && w.path == path && w.after && w.after->type == FileType::file && is(bytes(w.after->content))) return true;
+    if (w.forgiven && w.path == path && w.after && w.after->type == FileType::file &&
+        is(bytes(w.after->content)))
+      return true;
   }
   return false;
 }
@@ -55,14 +60,18 @@ bool History::may_be_gone(const std::string& path, const std::function<bool(cons
 std::string History::describe(const std::optional<State>& state) const {
   if (!state) return "nothing";
   switch (state->type) {
-    case FileType::directory: return fmt::format("a directory {:o}", state->mode);
-    case FileType::symlink: return "a symlink to " + state->target;
-    case FileType::other: return "something else";
-    case FileType::file: break;
+    case FileType::directory:
+      return fmt::format("a directory {:o}", state->mode);
+    case FileType::symlink:
+      return "a symlink to " + state->target;
+    case FileType::other:
+      return "something else";
+    case FileType::file:
+      break;
   }
   const std::string& b = bytes(state->content);
-  return fmt::format("file c{} \"{}\" ({} bytes, {:o})", state->content, b.substr(0, std::min(b.find('\n'), std::size_t{24})), b.size(),
-                     state->mode);
+  return fmt::format("file c{} \"{}\" ({} bytes, {:o})", state->content,
+                     b.substr(0, std::min(b.find('\n'), std::size_t{24})), b.size(), state->mode);
 }
 
 namespace {
@@ -84,8 +93,10 @@ std::optional<Shown> read_one(FileSystem& fs, History& history, const std::strin
   if (!stat) return std::nullopt;
   Shown out{{stat->type, 0, 0, {}}, stat->print.mtime_ns, stat->print.inode};
   if (stat->type == FileType::file) out.state.content = history.content(read_all(fs, path));
-  if (stat->type == FileType::symlink) out.state.target = fs.read_link(path).value_or("");
-  else out.state.mode = stat->mode;
+  if (stat->type == FileType::symlink)
+    out.state.target = fs.read_link(path).value_or("");
+  else
+    out.state.mode = stat->mode;
   return out;
 }
 

@@ -10,8 +10,8 @@
 
 #include "storage/file_system_memory.h"
 
-// The truth that the checkers judge by: what applications did and what trees show, seen from outside. Nothing here knows of records,
-// vectors or merging.
+// The truth that the checkers judge by: what applications did and what trees show, seen from outside. Nothing
+// here knows of records, vectors or merging.
 namespace syncline::sim {
 
 // What is at a path, without its mtime: what a user would call "the same".
@@ -61,7 +61,9 @@ class History {
   void let_go(const std::string& path, const State& state) { let_go_.insert({path, state}); }
 
   const std::vector<Write>& writes() const { return writes_; }
-  bool is_let_go(const std::string& path, const State& state) const { return let_go_.contains({path, state}); }
+  bool is_let_go(const std::string& path, const State& state) const {
+    return let_go_.contains({path, state});
+  }
   // Somebody closed this content at this path, on some node, or is writing it on this one.
   bool may_show(std::size_t node, const std::string& path, const State& state) const;
   // Same, for what may be kept, restored, or seen on other nodes: only whole versions.
@@ -76,7 +78,8 @@ class History {
   std::vector<Write> writes_;
   bool racing_ = false;
   std::set<std::pair<std::string, State>> let_go_;
-  std::set<std::tuple<std::string, FileType, std::size_t, std::string>> showable_;  // path, type, content, target
+  std::set<std::tuple<std::string, FileType, std::size_t, std::string>>
+      showable_;  // path, type, content, target
   std::set<std::tuple<std::size_t, std::string, std::size_t>> half_written_;
 };
 

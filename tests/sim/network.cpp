@@ -5,12 +5,18 @@
 namespace syncline::sim {
 
 namespace {
-constexpr std::uint64_t kSilenceMinUs = 2'000'000, kSilenceMaxUs = 8'000'000;  // until a dead link is given up
+constexpr std::uint64_t kSilenceMinUs = 2'000'000,
+                        kSilenceMaxUs = 8'000'000;  // until a dead link is given up
 constexpr std::uint64_t kRedialMaxUs = 1'000'000;
 }  // namespace
 
 Network::Network(World& world, std::size_t nodes, User& user)
-    : world_(world), nodes_(nodes), user_(user), random_(world.schedule.seed, 2), ways_(nodes * nodes), sessions_(nodes * nodes) {}
+    : world_(world),
+      nodes_(nodes),
+      user_(user),
+      random_(world.schedule.seed, 2),
+      ways_(nodes * nodes),
+      sessions_(nodes * nodes) {}
 
 bool Network::send(std::size_t from, std::size_t to, Lane lane, Bytes message) {
   Way& w = way(from, to);
@@ -24,8 +30,8 @@ bool Network::send(std::size_t from, std::size_t to, Lane lane, Bytes message) {
   }
   const std::uint64_t now = world_.queue.now_us();
   q.sent_us = std::max(q.sent_us, now) + size * 1000 / world_.weather.rate_bytes_ms;
-  q.arrives_us = std::max(q.arrives_us,
-                          q.sent_us + random_.between(world_.weather.latency_us_min, world_.weather.latency_us_max));
+  q.arrives_us = std::max(q.arrives_us, q.sent_us + random_.between(world_.weather.latency_us_min,
+                                                                    world_.weather.latency_us_max));
   q.bytes += size;
   queued_bytes_max_ = std::max(queued_bytes_max_, q.bytes);
   q.parcels.push_back({q.arrives_us, std::move(message)});
@@ -34,11 +40,13 @@ bool Network::send(std::size_t from, std::size_t to, Lane lane, Bytes message) {
   return true;
 }
 
-// Delivers one message, the oldest of its lane, if it is due. Whoever makes delivery possible again pumps as often as there are messages.
+// Delivers one message, the oldest of its lane, if it is due. Whoever makes delivery possible again pumps as
+// often as there are messages.
 void Network::pump(std::size_t from, std::size_t to, std::size_t lane, std::uint64_t session_id) {
   Way& w = way(from, to);
   Queue& q = w.lanes[lane];
-  if (session(from, to) != session_id || q.parcels.empty() || q.parcels.front().at_us > world_.queue.now_us()) return;
+  if (session(from, to) != session_id || q.parcels.empty() || q.parcels.front().at_us > world_.queue.now_us())
+    return;
   if (w.blocked || !way(to, from).up) return;
   Bytes message = std::move(q.parcels.front().message);
   q.parcels.pop_front();
@@ -46,7 +54,8 @@ void Network::pump(std::size_t from, std::size_t to, std::size_t lane, std::uint
   if (q.refused && q.bytes <= world_.weather.lane_bytes_max / 2) {
     q.refused = false;
     world_.queue.after(0, [this, from, to, lane, session_id] {
-      if (session(from, to) == session_id && way(from, to).up) user_.writable(from, to, static_cast<Lane>(lane));
+      if (session(from, to) == session_id && way(from, to).up)
+        user_.writable(from, to, static_cast<Lane>(lane));
     });
   }
   user_.received(to, from, static_cast<Lane>(lane), std::move(message));
@@ -90,7 +99,9 @@ void Network::connect_later(std::size_t a, std::size_t b, std::uint64_t within_u
 
 void Network::connect(std::size_t a, std::size_t b) {
   std::uint64_t& id = session(a, b);
-  if (a == b || id % 2 == 1 || way(a, b).blocked || way(b, a).blocked || !user_.linkable(a) || !user_.linkable(b)) return;
+  if (a == b || id % 2 == 1 || way(a, b).blocked || way(b, a).blocked || !user_.linkable(a) ||
+      !user_.linkable(b))
+    return;
   side_down(a, b);  // a side that had not noticed the end of the last session
   side_down(b, a);
   for (const auto& [node, peer] : {std::pair(a, b), std::pair(b, a)}) {
@@ -118,7 +129,8 @@ void Network::mend(std::size_t a, std::size_t b) {
     way(from, to).blocked = false;
     for (std::size_t lane = 0; lane < kLanes; ++lane) {  // what was held up arrives after all
       for (const Parcel& p : way(from, to).lanes[lane].parcels) {
-        world_.queue.at(p.at_us, [this, from = from, to = to, lane, id = session(a, b)] { pump(from, to, lane, id); });
+        world_.queue.at(p.at_us,
+                        [this, from = from, to = to, lane, id = session(a, b)] { pump(from, to, lane, id); });
       }
     }
   }

@@ -8,8 +8,9 @@
 
 namespace syncline::sim {
 
-// The links between nodes, with the promises of node/transport.h and no others: messages of one lane arrive whole, once and in order
-// while the link is up; lanes overtake each other; what is in flight when a link goes down is lost, whether the sender knows or not.
+// The links between nodes, with the promises of node/transport.h and no others: messages of one lane arrive
+// whole, once and in order while the link is up; lanes overtake each other; what is in flight when a link
+// goes down is lost, whether the sender knows or not.
 class Network {
  public:
   class User {
@@ -52,7 +53,9 @@ class Network {
   };
 
   Way& way(std::size_t from, std::size_t to) { return ways_[from * nodes_ + to]; }
-  std::uint64_t& session(std::size_t a, std::size_t b) { return sessions_[std::min(a, b) * nodes_ + std::max(a, b)]; }
+  std::uint64_t& session(std::size_t a, std::size_t b) {
+    return sessions_[std::min(a, b) * nodes_ + std::max(a, b)];
+  }
   void pump(std::size_t from, std::size_t to, std::size_t lane, std::uint64_t session_id);
   void connect_later(std::size_t a, std::size_t b, std::uint64_t within_us);
   void connect(std::size_t a, std::size_t b);

@@ -11,14 +11,6 @@ namespace syncline::sim {
 namespace {
 
 constexpr std::uint64_t kEpochMs = 1'700'000'000'000;
-constexpr std::uint64_t kCrashSoonUs = 50'000;
-constexpr std::uint64_t kSettleUs = 1'000'000;
-
-Folder::Identity identity() {
-  Folder::Identity out;
-  out.cluster.bytes[0] = 1;
-  return out;
-}
 
 std::int64_t either_way(Random& random, std::uint64_t max) {
   return static_cast<std::int64_t>(random.below(2 * max + 1)) - static_cast<std::int64_t>(max);
@@ -44,10 +36,12 @@ Node::Node(World& world, std::size_t number, Network& network)
   skew_ms_ = either_way(random_, world.weather.skew_ms_max);
   drift_ppm_ = either_way(random_, world.weather.drift_ppm_max);
   disk_ = std::make_unique<MemoryFileSystem>([this] {
-    return static_cast<std::int64_t>(wall_ms()) * 1'000'000 + static_cast<std::int64_t>(world_.queue.now_us() % 1000) * 1000;
+    return static_cast<std::int64_t>(wall_ms()) * 1'000'000 +
+           static_cast<std::int64_t>(world_.queue.now_us() % 1000) * 1000;
   });
-  application_ = std::make_unique<Application>(number, *disk_, world.history, Random(world.schedule.seed, 200 + number));
-  const Status marked = Folder::create_marker(*disk_, identity());
+  application_ =
+      std::make_unique<Application>(number, *disk_, world.history, Random(world.schedule.seed, 200 + number));
+  const Status marked = Folder::create_marker(*disk_, folder_identity());
   if (!marked) world.violation("setup", marked.error().message);
   (void)disk_->sync_all();
   disk_->before_each([this](const MemoryFileSystem::Access& access) { before_operation(access); });
@@ -57,7 +51,8 @@ Node::~Node() = default;
 
 std::uint64_t Node::wall_ms() const {
   const auto ms = static_cast<std::int64_t>(world_.queue.now_us() / 1000);
-  return static_cast<std::uint64_t>(static_cast<std::int64_t>(kEpochMs) + skew_ms_ + jump_ms_ + ms + ms * drift_ppm_ / 1'000'000);
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(kEpochMs) + skew_ms_ + jump_ms_ + ms +
+                                    ms * drift_ppm_ / 1'000'000);
 }
 
 void Node::later(std::uint64_t us, std::function<void()> what) {
@@ -66,131 +61,14 @@ void Node::later(std::uint64_t us, std::function<void()> what) {
   });
 }
 
-// ---- the process -----------------------------------------------------------------------------------------------------------
-
-void Node::start() {
-  powered_ = true;
-  if (process_) return;
-  auto p = std::make_unique<Process>();
-  p->id = ++processes_;
-  auto index = Index::open(*kv_);
-  if (!index) return world_.violation("restart", fmt::format("{}: {}", name_, index.error().message));
-  p->index = std::move(*index);
-  auto folder = Folder::open(*disk_, world_.hash_key, identity());
-  if (!folder) return world_.queue.after(1'000'000, [this] { start(); });  // a fault of the disk: try again
-  p->folder = std::move(*folder);
-  ReplicaOptions options;
-  options.self = node_id(number_);
-  options.name = name_;
-  Random actor(world_.schedule.seed, 1'000'000 + number_ * 1000 + processes_);
-  for (auto& byte : options.actor.bytes) byte = static_cast<std::uint8_t>(actor.next());
-  options.actor_certificate = Bytes(options.actor.view()) + Bytes(options.self.view());
-  options.random_seed = actor.next();
-  p->replica = std::make_unique<Replica>(*p->index, options);
-  process_ = std::move(p);
-  world_.trace(fmt::format("{} starts as {}", name_, to_hex(options.actor).substr(0, 8)));
-  if (number_ == 0 && processes_ == 1) {  // the founder
-    for (std::size_t n = 0; n < world_.schedule.nodes; ++n) {
-      process_->replica->put_value("members/" + to_hex(node_id(n)), Bytes("member"), now());
-    }
-  }
-  feed(Tick{});
-  if (process_) clean();
-  if (process_) first_scan();
-  if (process_) later(kSettleUs, [this] { settle_limbo(); });
-}
-
-// What a crash left in .syncline: partial contents stay where a pending path may go on with them, kept versions are reported.
-void Node::clean() {
-  Process& p = *process_;
-  std::set<Hash128> wanted;
-  for (const std::string& path : p.index->pending(1, "", SIZE_MAX)) wanted.insert(p.index->get(1, path)->live->content.hash);
-  p.folder->clean_staging([&](const Hash128& hash) { return wanted.contains(hash); });
-  KeptFound found{1, {}};
-  for (const Hash128& hash : p.folder->versions().value_or(std::vector<Hash128>{})) {
-    if (p.index->conflict_needs(hash)) continue;
-    if (p.index->paths_with(1, hash, 1).empty()) found.contents.push_back(hash);
-    else (void)p.folder->drop_version(hash);
-  }
-  if (!found.contents.empty()) feed(found);
-}
-
-// Once a second, as long as something that was replaced may still be written to.
-void Node::settle_limbo() {
-  if (process_->folder->limbo_size() > 0) {
-    in_call_ = true;
-    const auto late = process_->folder->settle_limbo();
-    in_call_ = false;
-    if (died_in_call()) return;
-    for (const LateWrite& l : late) {
-      if (process_) feed(WroteLate{1, l});
-    }
-  }
-  if (process_) later(kSettleUs, [this] { settle_limbo(); });
-}
-
-void Node::crash(bool power, std::uint64_t operations) {
-  if (!process_) {
-    if (power && powered_) lose_power();
-    return;
-  }
-  if (crash_armed_) return;
-  crash_armed_ = true;
-  crash_by_power_ = power;
-  crash_operations_ = operations;
-  if (operations == 0) return die();
-  later(draw(kCrashSoonUs), [this] {
-    if (crash_armed_) die();
-  });
-}
-
-void Node::die() {
-  ++world_.stats.crashes;
-  world_.trace(fmt::format("{} {}", name_, crash_by_power_ ? "loses power" : "is killed"));
-  disk_->halt_at(0);  // what destructors do to the disk, a dead process would not
-  process_.reset();
-  disk_->restart();
-  crash_armed_ = halted_ = false;
-  network_.node_down(number_);
-  if (crash_by_power_) lose_power();
-  else kv_->crash(kv_->applied(), false);
-}
-
-void Node::lose_power() {
-  powered_ = false;
-  const Tree before = read_tree(*disk_, world_.history);
-  const std::vector<std::string> held = application_->held();
-  application_->lose_power();
-  kv_->crash(random_.between(kv_->durable(), kv_->applied()), true);
-  disk_->crash([this] { return random_.next(); });
-  const Tree after = read_tree(*disk_, world_.history);
-  std::set<std::string> paths(held.begin(), held.end());
-  for (const auto& [path, shown] : before) paths.insert(path);
-  for (const auto& [path, shown] : after) paths.insert(path);
-  for (const std::string& path : paths) {
-    const auto x = before.find(path), y = after.find(path);
-    const auto was = x == before.end() ? std::nullopt : std::optional(x->second.state);
-    const auto is = y == after.end() ? std::nullopt : std::optional(y->second.state);
-    if (was == is && std::find(held.begin(), held.end(), path) == held.end()) continue;
-    world_.trace(fmt::format("{}   the disk has {} at {} where {} was", name_, world_.history.describe(is), path,
-                             world_.history.describe(was)));
-    world_.history.lost_power(world_.queue.now_us(), number_, path, was, is);
-  }
-}
-
-bool Node::died_in_call() {
-  if (!halted_) return false;
-  die();
-  return true;
-}
-
 void Node::before_operation(const MemoryFileSystem::Access& access) {
   if (!in_call_ || in_hook_ || halted_) return;
   in_hook_ = true;
   if (!applying_.empty()) check_shown(applying_);
   if (ambush_in_ > 0 && --ambush_in_ == 0) {
     ++world_.stats.ambushes;
-    world_.trace(fmt::format("{}   an application comes in before {} {}", name_, access.operation, access.path));
+    world_.trace(
+        fmt::format("{}   an application comes in before {} {}", name_, access.operation, access.path));
     notice(application_->interfere(applying_, world_.queue.now_us()));
   }
   if (crash_armed_ && crash_operations_-- <= 1) {
@@ -206,11 +84,12 @@ void Node::check_shown(const std::string& path) {
   if (!bytes) return;
   const State state{FileType::file, world_.history.content(*bytes), 0, {}};
   if (!world_.history.may_show(number_, path, state)) {
-    world_.violation("no mixed content", fmt::format("{} shows {} at {}", name_, world_.history.describe(state), path));
+    world_.violation("no mixed content",
+                     fmt::format("{} shows {} at {}", name_, world_.history.describe(state), path));
   }
 }
 
-// ---- events in, effects out -------------------------------------------------------------------------------------------------
+// ---- events in, effects out
 
 void Node::feed(const Event& event) {
   Process& p = *process_;
@@ -229,10 +108,14 @@ void Node::feed(const Event& event) {
 void Node::carry_out(std::vector<Effect> effects) {
   for (Effect& effect : effects) {
     if (world_.trace_on) world_.trace(fmt::format("{} -> {}", name_, to_text(effect, world_)));
-    if (auto* s = std::get_if<Send>(&effect)) send(*s);
-    else if (auto* job = std::get_if<StartJob>(&effect)) start_job(std::move(job->job));
-    else if (auto* at = std::get_if<LookAt>(&effect)) at->subtree ? look_below(at->path) : look(at->path, true, 0);
-    else if (std::holds_alternative<FlushIndex>(effect)) plan_group(1000);
+    if (auto* s = std::get_if<Send>(&effect))
+      send(*s);
+    else if (auto* job = std::get_if<StartJob>(&effect))
+      start_job(std::move(job->job));
+    else if (auto* at = std::get_if<LookAt>(&effect))
+      at->subtree ? look_below(at->path) : look(at->path, true, 0);
+    else if (std::holds_alternative<FlushIndex>(effect))
+      plan_group(1000);
   }
 }
 
@@ -275,7 +158,8 @@ void Node::group_commit() {
   feed(Durable{applied});
 }
 
-void Node::on_strand(const std::string& strand, std::uint64_t delay_us, std::function<std::function<void()>()> work) {
+void Node::on_strand(const std::string& strand, std::uint64_t delay_us,
+                     std::function<std::function<void()>()> work) {
   Process& p = *process_;
   Strand& s = p.strands[strand.empty() ? fmt::format("//{}", p.under_way) : strand];
   const std::uint64_t now_us = world_.queue.now_us();
@@ -305,7 +189,8 @@ void Node::start_job(FileJob job) {
       applying_ = apply->request.path;
       const bool armed = world_.queue.now_us() < ambush_until_us_;
       // Drawn for this apply alone, so that a schedule can be shrunk without moving every later ambush.
-      Random here(world_.schedule.seed * 1000 + number_, text_number(applying_) + apply->request.content.size);
+      Random here(world_.schedule.seed * 1000 + number_,
+                  text_number(applying_) + apply->request.content.size);
       if (here.chance(armed ? 1000 : world_.weather.ambush_per_mille)) ambush_in_ = 1 + here.below(12);
       if (armed) ambush_until_us_ = 0;
     }
@@ -318,7 +203,7 @@ void Node::start_job(FileJob job) {
   });
 }
 
-// ---- the world --------------------------------------------------------------------------------------------------------------
+// ---- the world
 
 void Node::run_application(const Step& step) {
   if (!powered_) return;
@@ -348,21 +233,27 @@ void Node::heal() {
   start();
 }
 
-// What an administrator does about the first open conflict of a path, once the node has settled enough for him to have seen it.
+// What an administrator does about the first open conflict of a path, once the node has settled enough for
+// him to have seen it.
 void Node::resolve(const std::string& path, bool restore) {
   if (!process_ || !idle()) return;
   for (const Conflict& c : process_->index->conflicts_of(1, path)) {
     if (c.resolved || c.loser.content.kind != Kind::file) continue;
     const auto bytes = process_->folder->read_version(c.loser.content.hash, 0, c.loser.content.size);
     if (c.loser.content.size > 0 && !bytes) return;
-    const State state{FileType::file, world_.history.content(c.loser.content.size > 0 ? *bytes : Bytes()), c.loser.content.mode, {}};
-    world_.trace(fmt::format("{} {} conflict of {}: {}", name_, restore ? "restores" : "drops", path, world_.history.describe(state)));
+    const State state{FileType::file,
+                      world_.history.content(c.loser.content.size > 0 ? *bytes : Bytes()),
+                      c.loser.content.mode,
+                      {}};
+    world_.trace(fmt::format("{} {} conflict of {}: {}", name_, restore ? "restores" : "drops", path,
+                             world_.history.describe(state)));
     if (!restore) {
       if (process_->replica->drop_conflict(1, path, c.loser.dot, now())) world_.history.let_go(path, state);
     } else {
       const auto shown = read_path(*disk_, world_.history, path);
       if (process_->replica->restore_conflict(1, path, c.loser.dot, "", now())) {
-        world_.history.wrote(world_.queue.now_us(), number_, path, shown ? std::optional(shown->state) : std::nullopt, state);
+        world_.history.wrote(world_.queue.now_us(), number_, path,
+                             shown ? std::optional(shown->state) : std::nullopt, state);
       }
     }
     return feed(Tick{});
@@ -381,12 +272,13 @@ std::string Node::why_busy() const {
   std::string paths;
   for (const std::string& path : process_->index->pending(1, "", 5)) paths += " " + path;
   std::string problems;
-  for (const ProblemView& problem : process_->replica->problems()) problems += "; " + problem.path + ": " + problem.text;
+  for (const ProblemView& problem : process_->replica->problems())
+    problems += "; " + problem.path + ": " + problem.text;
   for (const Conflict& c : process_->index->conflicts(1, false, SIZE_MAX)) {
     if (!has_bytes(c)) problems += "; no bytes for the conflict of " + c.loser.path;
   }
-  return fmt::format("{}: scanned {}, {} under way, replica {}, pending{}{}", name_, process_->scanned, process_->under_way,
-                     process_->replica->idle() ? "idle" : "busy", paths, problems);
+  return fmt::format("{}: scanned {}, {} under way, replica {}, pending{}{}", name_, process_->scanned,
+                     process_->under_way, process_->replica->idle() ? "idle" : "busy", paths, problems);
 }
 
 }  // namespace syncline::sim

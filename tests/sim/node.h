@@ -13,9 +13,10 @@
 namespace syncline::sim {
 
 NodeId node_id(std::size_t number);
+Folder::Identity folder_identity();  // of every node: one cluster
 
-// One machine: a disk, a clock, applications, and (while it runs) the node's process: index, folder and replica, put together as the
-// real node does, but with simulated delays in place of threads.
+// One machine: a disk, a clock, applications, and (while it runs) the node's process: index, folder and
+// replica, put together as the real node does, but with simulated delays in place of threads.
 class Node {
  public:
   Node(World& world, std::size_t number, Network& network);
@@ -78,10 +79,13 @@ class Node {
   void plan_tick();
   void plan_group(std::uint64_t within_us);
   void group_commit();
-  // Calls the folder in its turn on the strand, and gives what comes out to the replica later, in the strand's order.
-  void on_strand(const std::string& strand, std::uint64_t delay_us, std::function<std::function<void()>()> work);
+  // Calls the folder in its turn on the strand, and gives what comes out to the replica later, in the
+  // strand's order.
+  void on_strand(const std::string& strand, std::uint64_t delay_us,
+                 std::function<std::function<void()>()> work);
   void start_job(FileJob job);
-  void look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start = false, unsigned attempts = 0);
+  void look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start = false,
+            unsigned attempts = 0);
   void look_below(const std::string& path);
   std::vector<std::string> all_paths();
   void first_scan();

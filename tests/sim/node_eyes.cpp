@@ -12,7 +12,8 @@ constexpr std::size_t kScanSlice = 20;
 
 }  // namespace
 
-void Node::look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start, unsigned attempts) {
+void Node::look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start,
+                unsigned attempts) {
   ++world_.stats.looks;
   process_->first_looks += at_start;
   const auto entry = process_->index->get(1, path);
@@ -22,7 +23,8 @@ void Node::look(const std::string& path, bool force, std::uint64_t delay_us, boo
     if (o.state == Observation::State::busy) {
       return [this, path, attempts, at_start] {
         process_->first_looks -= at_start;
-        later(kBusyAgainUs << std::min(attempts, 4u), [this, path, attempts] { look(path, true, 0, false, attempts + 1); });
+        later(kBusyAgainUs << std::min(attempts, 4u),
+              [this, path, attempts] { look(path, true, 0, false, attempts + 1); });
       };
     }
     const bool lost = o.state == Observation::State::absent && !process_->folder->check_marker();
@@ -52,7 +54,8 @@ std::vector<std::string> Node::all_paths() {
 }
 
 void Node::first_scan() {
-  later(draw(10'000), [this] { scan_slice(std::make_shared<std::vector<std::string>>(all_paths()), 0, true); });
+  later(draw(10'000),
+        [this] { scan_slice(std::make_shared<std::vector<std::string>>(all_paths()), 0, true); });
 }
 
 void Node::rescan() {

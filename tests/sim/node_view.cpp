@@ -15,7 +15,8 @@ std::optional<State> loser_state(const Content& content, Folder& folder, History
   if (content.size == 0) return State{FileType::file, history.content(""), content.mode, {}};
   Bytes bytes;
   while (bytes.size() < content.size) {
-    const auto piece = folder.read_version(content.hash, bytes.size(), static_cast<std::size_t>(content.size - bytes.size()));
+    const auto piece = folder.read_version(content.hash, bytes.size(),
+                                           static_cast<std::size_t>(content.size - bytes.size()));
     if (!piece || piece->empty()) return std::nullopt;
     bytes += *piece;
   }
@@ -26,7 +27,8 @@ std::optional<State> loser_state(const Content& content, Folder& folder, History
 
 bool Node::has_bytes(const Conflict& conflict) const {
   const Content& content = conflict.loser.content;
-  return content.kind != Kind::file || content.size == 0 || process_->folder->has_version(content.hash) || may_be_gone(conflict);
+  return content.kind != Kind::file || content.size == 0 || process_->folder->has_version(content.hash) ||
+         may_be_gone(conflict);
 }
 
 bool Node::may_be_gone(const Conflict& conflict) const {

@@ -6,13 +6,16 @@
 
 namespace syncline::sim {
 
-// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014). Ours, because the standard
-// distributions differ between libraries, and a seed must mean the same schedule everywhere.
+// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014). Ours,
+// because the standard distributions differ between libraries, and a seed must mean the same schedule
+// everywhere.
 class Random {
  public:
   explicit Random(std::uint64_t seed) : state_(seed) {}
   // An independent stream: what one part of the simulation draws does not move what another draws.
-  Random(std::uint64_t seed, std::uint64_t stream) : state_(seed * 0x9e3779b97f4a7c15 + stream) { next(), next(); }
+  Random(std::uint64_t seed, std::uint64_t stream) : state_(seed * 0x9e3779b97f4a7c15 + stream) {
+    next(), next();
+  }
 
   std::uint64_t next() {
     std::uint64_t z = (state_ += 0x9e3779b97f4a7c15);

@@ -13,10 +13,17 @@ const std::vector<std::string> kPaths = {"a", "b", "c", "d", "d/a", "d/b", "d/e"
 Weather make_weather(Random& random) {
   Weather w;
   switch (random.below(4)) {
-    case 0: break;
-    case 1: w.latency_us_min = 20'000, w.latency_us_max = 25'000; break;
-    case 2: w.latency_us_min = 100, w.latency_us_max = 200'000; break;
-    default: w.latency_us_min = 300'000, w.latency_us_max = 900'000, w.rate_bytes_ms = 100; break;
+    case 0:
+      break;
+    case 1:
+      w.latency_us_min = 20'000, w.latency_us_max = 25'000;
+      break;
+    case 2:
+      w.latency_us_min = 100, w.latency_us_max = 200'000;
+      break;
+    default:
+      w.latency_us_min = 300'000, w.latency_us_max = 900'000, w.rate_bytes_ms = 100;
+      break;
   }
   if (random.chance(250)) w.lane_bytes_max = random.between(300'000, 1'000'000);
   if (random.chance(500)) w.job_us_max = random.between(1, 300'000);
@@ -48,22 +55,38 @@ struct Maker {
     Step s;
     s.path = path();
     const std::uint64_t k = random.below(100);
-    if (k < 18) s.verb = Verb::write, s.number = file_size(random);
-    else if (k < 28) s.verb = Verb::save, s.number = file_size(random);
-    else if (k < 32) s.verb = Verb::put, s.to = random.chance(500) ? "same" : "other";
-    else if (k < 38) s.verb = Verb::append, s.number = static_cast<std::int64_t>(random.between(1, 500));
-    else if (k < 42) s.verb = Verb::patch;
-    else if (k < 44) s.verb = Verb::sneak;
-    else if (k < 49) s.verb = Verb::hold, s.number = static_cast<std::int64_t>(random.between(1, 4'000));
-    else if (k < 53) s.verb = Verb::chmod, s.number = random.chance(500) ? 0640 : 0755;
-    else if (k < 56) s.verb = Verb::touch;
-    else if (k < 68) s.verb = Verb::remove;
-    else if (k < 74) s.verb = Verb::mkdir;
-    else if (k < 78) s.verb = Verb::symlink, s.to = random.chance(500) ? "a" : "d/b";
-    else if (k < 90) s.verb = Verb::rename, s.to = path();
-    else if (k < 93) s.verb = Verb::to_dir;
-    else if (k < 96) s.verb = Verb::to_file;
-    else s.verb = Verb::ambush, s.number = 5'000;
+    if (k < 18)
+      s.verb = Verb::write, s.number = file_size(random);
+    else if (k < 28)
+      s.verb = Verb::save, s.number = file_size(random);
+    else if (k < 32)
+      s.verb = Verb::put, s.to = random.chance(500) ? "same" : "other";
+    else if (k < 38)
+      s.verb = Verb::append, s.number = static_cast<std::int64_t>(random.between(1, 500));
+    else if (k < 42)
+      s.verb = Verb::patch;
+    else if (k < 44)
+      s.verb = Verb::sneak;
+    else if (k < 49)
+      s.verb = Verb::hold, s.number = static_cast<std::int64_t>(random.between(1, 4'000));
+    else if (k < 53)
+      s.verb = Verb::chmod, s.number = random.chance(500) ? 0640 : 0755;
+    else if (k < 56)
+      s.verb = Verb::touch;
+    else if (k < 68)
+      s.verb = Verb::remove;
+    else if (k < 74)
+      s.verb = Verb::mkdir;
+    else if (k < 78)
+      s.verb = Verb::symlink, s.to = random.chance(500) ? "a" : "d/b";
+    else if (k < 90)
+      s.verb = Verb::rename, s.to = path();
+    else if (k < 93)
+      s.verb = Verb::to_dir;
+    else if (k < 96)
+      s.verb = Verb::to_file;
+    else
+      s.verb = Verb::ambush, s.number = 5'000;
     return s;
   }
 
@@ -72,19 +95,35 @@ struct Maker {
     const std::uint64_t k = random.below(100);
     const auto peer = static_cast<std::int64_t>(random.below(out.nodes));
     const auto ms = static_cast<std::int64_t>(random.between(1, 3'000));
-    if (k < 20) s.verb = Verb::cut, s.number = peer;
-    else if (k < 26) s.verb = Verb::mute, s.number = peer;
-    else if (k < 44) s.verb = Verb::mend, s.number = peer;
-    else if (k < 56) s.verb = Verb::reset, s.number = peer;
-    else if (k < 64) s.verb = crashes ? Verb::crash : Verb::reset, s.number = crashes ? static_cast<std::int64_t>(random.below(12)) : peer;
-    else if (k < 68) s.verb = crashes ? Verb::power : Verb::mend, s.number = crashes ? static_cast<std::int64_t>(random.below(12)) : peer;
-    else if (k < 76) s.verb = Verb::start;
-    else if (k < 80) s.verb = clocks ? Verb::clock : Verb::rescan, s.number = static_cast<std::int64_t>(random.between(0, 20'000)) - 10'000;
-    else if (k < 85) s.verb = Verb::lose, s.number = ms;
-    else if (k < 88) s.verb = Verb::full, s.number = ms;
-    else if (k < 91) s.verb = Verb::broken, s.number = ms;
-    else if (k < 94) s.verb = Verb::rescan;
-    else s.verb = random.chance(700) ? Verb::restore : Verb::drop, s.path = path();
+    if (k < 20)
+      s.verb = Verb::cut, s.number = peer;
+    else if (k < 26)
+      s.verb = Verb::mute, s.number = peer;
+    else if (k < 44)
+      s.verb = Verb::mend, s.number = peer;
+    else if (k < 56)
+      s.verb = Verb::reset, s.number = peer;
+    else if (k < 64)
+      s.verb = crashes ? Verb::crash : Verb::reset,
+      s.number = crashes ? static_cast<std::int64_t>(random.below(12)) : peer;
+    else if (k < 68)
+      s.verb = crashes ? Verb::power : Verb::mend,
+      s.number = crashes ? static_cast<std::int64_t>(random.below(12)) : peer;
+    else if (k < 76)
+      s.verb = Verb::start;
+    else if (k < 80)
+      s.verb = clocks ? Verb::clock : Verb::rescan,
+      s.number = static_cast<std::int64_t>(random.between(0, 20'000)) - 10'000;
+    else if (k < 85)
+      s.verb = Verb::lose, s.number = ms;
+    else if (k < 88)
+      s.verb = Verb::full, s.number = ms;
+    else if (k < 91)
+      s.verb = Verb::broken, s.number = ms;
+    else if (k < 94)
+      s.verb = Verb::rescan;
+    else
+      s.verb = random.chance(700) ? Verb::restore : Verb::drop, s.path = path();
     return s;
   }
 };

@@ -5,8 +5,8 @@
 
 #include "protocol/error.h"
 
-// What happens to the cluster from outside: applications, faults, administrators. A schedule is made from a seed, or read from a
-// text file (tests/sim/scenarios/*.txt); either way it prints as text, one step a line:
+// What happens to the cluster from outside: applications, faults, administrators. A schedule is made from a
+// seed, or read from a text file (tests/sim/scenarios/*.txt); either way it prints as text, one step a line:
 //   <at ms> <node> <verb> <operands>          e.g.   1200 n1 rename a b
 namespace syncline::sim {
 
@@ -32,22 +32,22 @@ enum class Verb : std::uint8_t {
   restore,  // PATH         the first conflict of PATH
   drop,     // PATH         the first conflict of PATH
   // the world
-  cut,      // PEER         nothing passes
-  mute,     // PEER         nothing passes towards PEER
-  mend,     // PEER
-  reset,    // PEER         the link breaks and comes back
-  crash,    // OPS          kill -9 after that many more file operations, or in 50 ms
-  power,    // OPS          the same by power loss
-  start,    //
-  clock,    // MS           the wall clock jumps (signed)
-  lose,     // MS           watch events are lost, then the watcher says so
-  full,     // MS           no space
-  broken,   // MS           some file operations fail
-  rescan,   //
+  cut,     // PEER         nothing passes
+  mute,    // PEER         nothing passes towards PEER
+  mend,    // PEER
+  reset,   // PEER         the link breaks and comes back
+  crash,   // OPS          kill -9 after that many more file operations, or in 50 ms
+  power,   // OPS          the same by power loss
+  start,   //
+  clock,   // MS           the wall clock jumps (signed)
+  lose,    // MS           watch events are lost, then the watcher says so
+  full,    // MS           no space
+  broken,  // MS           some file operations fail
+  rescan,  //
   // scenarios
-  settle,   //              runs on until nothing moves any more
-  expect,   // PATH TEXT    on every node that is up; "-" for absent, "/" for a directory
-  conflict, // PATH TEXT    in every such node's list, restorable
+  settle,     //              runs on until nothing moves any more
+  expect,     // PATH TEXT    on every node that is up; "-" for absent, "/" for a directory
+  conflict,   // PATH TEXT    in every such node's list, restorable
   conflicts,  // N          that many, open
 };
 
@@ -60,17 +60,19 @@ struct Step {
   std::int64_t number = 0;  // SIZE, MS, MODE, OPS, PEER, N
 };
 
-// How the world behaves while the steps are carried out. All times are drawn evenly from 0 to the maximum unless said otherwise.
+// How the world behaves while the steps are carried out. All times are drawn evenly from 0 to the maximum
+// unless said otherwise.
 struct Weather {
-  std::uint64_t latency_us_min = 200, latency_us_max = 1000;  // one way; drawn for each message, order kept within a lane
+  std::uint64_t latency_us_min = 200,
+                latency_us_max = 1000;  // one way; drawn for each message, order kept within a lane
   std::uint64_t rate_bytes_ms = 100'000;
-  std::uint64_t lane_bytes_max = 4 << 20;      // of the small and bulk lanes
-  std::uint64_t job_us_max = 1000;             // before, and again after, the call of a job
-  std::uint64_t watch_us_max = 2000;           // from a change to its observation
-  std::uint64_t skew_ms_max = 0;               // of each wall clock, either way
-  std::uint64_t drift_ppm_max = 0;             // either way
-  std::uint64_t ambush_per_mille = 0;          // applies that find an application at work
-  std::uint64_t sync_ms = 200;                 // from a change to its group commit
+  std::uint64_t lane_bytes_max = 4 << 20;  // of the small and bulk lanes
+  std::uint64_t job_us_max = 1000;         // before, and again after, the call of a job
+  std::uint64_t watch_us_max = 2000;       // from a change to its observation
+  std::uint64_t skew_ms_max = 0;           // of each wall clock, either way
+  std::uint64_t drift_ppm_max = 0;         // either way
+  std::uint64_t ambush_per_mille = 0;      // applies that find an application at work
+  std::uint64_t sync_ms = 200;             // from a change to its group commit
 };
 
 struct Schedule {

@@ -43,13 +43,20 @@ bool read_node(std::istream& in, std::int64_t& out) {
 
 bool read_operands(std::istream& in, Operands operands, Step& step) {
   switch (operands) {
-    case Operands::none: return true;
-    case Operands::path: return static_cast<bool>(in >> step.path);
-    case Operands::path_number: return static_cast<bool>(in >> step.path >> step.number);
-    case Operands::path_mode: return static_cast<bool>(in >> step.path >> std::oct >> step.number >> std::dec);
-    case Operands::path_word: return static_cast<bool>(in >> step.path >> step.to);
-    case Operands::number: return static_cast<bool>(in >> step.number);
-    case Operands::peer: return read_node(in, step.number);
+    case Operands::none:
+      return true;
+    case Operands::path:
+      return static_cast<bool>(in >> step.path);
+    case Operands::path_number:
+      return static_cast<bool>(in >> step.path >> step.number);
+    case Operands::path_mode:
+      return static_cast<bool>(in >> step.path >> std::oct >> step.number >> std::dec);
+    case Operands::path_word:
+      return static_cast<bool>(in >> step.path >> step.to);
+    case Operands::number:
+      return static_cast<bool>(in >> step.number);
+    case Operands::peer:
+      return read_node(in, step.number);
   }
   return false;
 }
@@ -110,13 +117,26 @@ std::string to_text(const Step& step) {
   const VerbForm& form = kVerbs[static_cast<std::size_t>(step.verb)];
   std::string out = fmt::format("{:6} n{} {}", step.at_ms, step.node, form.name);
   switch (form.operands) {
-    case Operands::none: break;
-    case Operands::path: out += " " + step.path; break;
-    case Operands::path_number: out += fmt::format(" {} {}", step.path, step.number); break;
-    case Operands::path_mode: out += fmt::format(" {} {:o}", step.path, step.number); break;
-    case Operands::path_word: out += fmt::format(" {} {}", step.path, step.to); break;
-    case Operands::number: out += fmt::format(" {}", step.number); break;
-    case Operands::peer: out += fmt::format(" n{}", step.number); break;
+    case Operands::none:
+      break;
+    case Operands::path:
+      out += " " + step.path;
+      break;
+    case Operands::path_number:
+      out += fmt::format(" {} {}", step.path, step.number);
+      break;
+    case Operands::path_mode:
+      out += fmt::format(" {} {:o}", step.path, step.number);
+      break;
+    case Operands::path_word:
+      out += fmt::format(" {} {}", step.path, step.to);
+      break;
+    case Operands::number:
+      out += fmt::format(" {}", step.number);
+      break;
+    case Operands::peer:
+      out += fmt::format(" n{}", step.number);
+      break;
   }
   return out;
 }
@@ -124,8 +144,9 @@ std::string to_text(const Step& step) {
 std::string to_text(const Schedule& schedule) {
   std::string out = fmt::format("seed {}\nnodes {}\n", schedule.seed, schedule.nodes);
   Weather w = schedule.weather, usual;
-  for (const char* name : {"latency_us_min", "latency_us_max", "rate_bytes_ms", "lane_bytes_max", "job_us_max",
-                           "watch_us_max", "skew_ms_max", "drift_ppm_max", "ambush_per_mille", "sync_ms"}) {
+  for (const char* name :
+       {"latency_us_min", "latency_us_max", "rate_bytes_ms", "lane_bytes_max", "job_us_max", "watch_us_max",
+        "skew_ms_max", "drift_ppm_max", "ambush_per_mille", "sync_ms"}) {
     if (*weather_field(w, name) != *weather_field(usual, name)) {
       out += fmt::format("weather {} {}\n", name, *weather_field(w, name));
     }

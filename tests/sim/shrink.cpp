@@ -22,10 +22,13 @@ bool drop_steps(Schedule& schedule, const std::string& checker, std::size_t& run
     for (std::size_t at = 0; at < schedule.steps.size() && runs > 0;) {
       Schedule smaller = schedule;
       const auto first = smaller.steps.begin() + static_cast<std::ptrdiff_t>(at);
-      smaller.steps.erase(first, first + static_cast<std::ptrdiff_t>(std::min(length, smaller.steps.size() - at)));
+      smaller.steps.erase(first,
+                          first + static_cast<std::ptrdiff_t>(std::min(length, smaller.steps.size() - at)));
       --runs;
-      if (still_fails(smaller, checker)) schedule = std::move(smaller), any = true;
-      else at += length;
+      if (still_fails(smaller, checker))
+        schedule = std::move(smaller), any = true;
+      else
+        at += length;
     }
   }
   return any;
@@ -41,9 +44,10 @@ void calm_weather(Schedule& schedule, const std::string& checker, std::size_t& r
     --runs;
     if (still_fails(better, checker)) schedule = std::move(better);
   };
-  for (const auto field : {&Weather::latency_us_min, &Weather::latency_us_max, &Weather::latency_us_min, &Weather::rate_bytes_ms,
-                           &Weather::job_us_max, &Weather::watch_us_max, &Weather::skew_ms_max, &Weather::drift_ppm_max, &Weather::ambush_per_mille,
-                           &Weather::sync_ms}) {
+  for (const auto field :
+       {&Weather::latency_us_min, &Weather::latency_us_max, &Weather::latency_us_min, &Weather::rate_bytes_ms,
+        &Weather::job_us_max, &Weather::watch_us_max, &Weather::skew_ms_max, &Weather::drift_ppm_max,
+        &Weather::ambush_per_mille, &Weather::sync_ms}) {
     attempt(field);
   }
   attempt(&Weather::lane_bytes_max);
@@ -86,8 +90,10 @@ std::string report(const Schedule& schedule, std::size_t shrink_runs) {
   out += "trace:\n";
   const std::size_t skip = last.trace.size() > kTraceLinesShown ? last.trace.size() - kTraceLinesShown : 0;
   for (std::size_t i = 0; i < last.trace.size(); ++i) {
-    if (i >= skip) out += last.trace[i] + "\n";
-    else if (i == 0) out += fmt::format("({} lines left out; scripts/sim --trace shows all)\n", skip);
+    if (i >= skip)
+      out += last.trace[i] + "\n";
+    else if (i == 0)
+      out += fmt::format("({} lines left out; scripts/sim --trace shows all)\n", skip);
   }
   return out;
 }

@@ -13,7 +13,8 @@ namespace {
 using namespace syncline::sim;
 
 struct Totals {
-  std::uint64_t runs = 0, failures = 0, steps = 0, writes = 0, conflicts = 0, crashes = 0, ambushes = 0, messages = 0;
+  std::uint64_t runs = 0, failures = 0, steps = 0, writes = 0, conflicts = 0, crashes = 0, ambushes = 0,
+                messages = 0;
 
   void add(const Outcome& o) {
     ++runs;
@@ -50,9 +51,11 @@ int run_many(std::uint64_t first, std::uint64_t count, double minutes, std::uint
     if (totals.failures >= failures_max) break;
   }
   const double seconds = std::chrono::duration<double>(clock::now() - begin).count();
-  fmt::print("{} schedules from seed {} in {:.1f} s: {} failed; {} replica steps, {} writes, {} conflicts, {} crashes, {} ambushes, {} messages\n",
-             totals.runs, first, seconds, totals.failures, totals.steps, totals.writes, totals.conflicts, totals.crashes,
-             totals.ambushes, totals.messages);
+  fmt::print(
+      "{} schedules from seed {} in {:.1f} s: {} failed; {} replica steps, {} writes, {} conflicts, {} "
+      "crashes, {} ambushes, {} messages\n",
+      totals.runs, first, seconds, totals.failures, totals.steps, totals.writes, totals.conflicts,
+      totals.crashes, totals.ambushes, totals.messages);
   return totals.failures == 0 ? 0 : 1;
 }
 

@@ -18,7 +18,8 @@ class SeedTest : public testing::TestWithParam<std::uint64_t> {};
 TEST_P(SeedTest, EveryInvariantHolds) {
   for (std::uint64_t seed = GetParam(); seed < GetParam() + kBlock; ++seed) {
     const Schedule schedule = make_schedule(seed);
-    if (!simulate(schedule).violations.empty()) FAIL() << report(schedule) << "again: scripts/sim --seed " << seed;
+    if (!simulate(schedule).violations.empty())
+      FAIL() << report(schedule) << "again: scripts/sim --seed " << seed;
   }
 }
 INSTANTIATE_TEST_SUITE_P(Sim, SeedTest, testing::Values(1, 1 + kBlock, 1 + 2 * kBlock, 1 + 3 * kBlock));
@@ -63,7 +64,9 @@ TEST_P(ScenarioTest, EndsAsItSays) {
   for (const Violation& v : outcome.violations) ADD_FAILURE() << v.checker << ": " << v.text;
 }
 
-std::string name_of(const testing::TestParamInfo<std::filesystem::path>& info) { return info.param.stem().string(); }
+std::string name_of(const testing::TestParamInfo<std::filesystem::path>& info) {
+  return info.param.stem().string();
+}
 INSTANTIATE_TEST_SUITE_P(Golden, ScenarioTest, testing::ValuesIn(texts(SIM_SCENARIOS)), name_of);
 INSTANTIATE_TEST_SUITE_P(Regress, ScenarioTest, testing::ValuesIn(texts(SIM_REGRESS)), name_of);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ScenarioTest);

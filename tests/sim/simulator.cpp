@@ -19,19 +19,23 @@ constexpr std::uint64_t kMessagesPerWrite = 60, kMessagesPerPair = 4000;
 
 bool is_gossip(BytesView message) {
   const auto m = decode(message);
-  return m && (std::holds_alternative<Digest>(*m) || std::holds_alternative<AskVector>(*m) || std::holds_alternative<Announce>(*m));
+  return m && (std::holds_alternative<Digest>(*m) || std::holds_alternative<AskVector>(*m) ||
+               std::holds_alternative<Announce>(*m));
 }
 
 std::string entry_text(const Record& r) { return to_text(r); }
 std::string entry_text(const Conflict& c) {
-  // Which winner a conflict's finder knew is for display only, and differs between finders, not between copies.
+  // Which winner a conflict's finder knew is for display only, and differs between finders, not between
+  // copies.
   return to_text(c);
 }
 
 }  // namespace
 
-Simulator::Simulator(const Schedule& schedule, bool trace) : world_(schedule, trace), network_(world_, schedule.nodes, *this) {
-  for (std::size_t n = 0; n < schedule.nodes; ++n) nodes_.push_back(std::make_unique<Node>(world_, n, network_));
+Simulator::Simulator(const Schedule& schedule, bool trace)
+    : world_(schedule, trace), network_(world_, schedule.nodes, *this) {
+  for (std::size_t n = 0; n < schedule.nodes; ++n)
+    nodes_.push_back(std::make_unique<Node>(world_, n, network_));
 }
 
 void Simulator::link_up(std::size_t node, std::size_t peer) {
@@ -56,22 +60,25 @@ void Simulator::received(std::size_t node, std::size_t peer, Lane, Bytes message
     world_.violation("well-formed messages", decoded.error().message);
   } else if (const auto* entries = std::get_if<Entries>(&*decoded)) {
     for (const auto& item : entries->items) {
-      std::visit([&](const auto& e) { dots_.saw(world_, nodes_[peer]->name(), e.dot, entry_text(e)); }, item.entry);
+      std::visit([&](const auto& e) { dots_.saw(world_, nodes_[peer]->name(), e.dot, entry_text(e)); },
+                 item.entry);
     }
   }
   if (is_gossip(message)) {
     ++world_.stats.gossip;
   } else {
     world_.last_activity_us = world_.queue.now_us();
-    const bool search = decoded && (std::holds_alternative<Want>(*decoded) || std::holds_alternative<Unavailable>(*decoded));
+    const bool search =
+        decoded && (std::holds_alternative<Want>(*decoded) || std::holds_alternative<Unavailable>(*decoded));
     if (quiescent_ && !(search && bytes_gone_)) {
-      world_.violation("quiescence", fmt::format("n{} told n{} when nothing had changed: {}", peer, node, message_text(message)));
+      world_.violation("quiescence", fmt::format("n{} told n{} when nothing had changed: {}", peer, node,
+                                                 message_text(message)));
     }
   }
   nodes_[node]->feed(Received{node_id(peer), std::move(message)});
 }
 
-// ---- the schedule -----------------------------------------------------------------------------------------------------------
+// ---- the schedule
 
 void Simulator::perform(const Step& step) {
   Node& node = *nodes_[step.node];
@@ -80,23 +87,41 @@ void Simulator::perform(const Step& step) {
   const auto ms = static_cast<std::uint64_t>(std::max<std::int64_t>(step.number, 0));
   const std::size_t peer = std::min(static_cast<std::size_t>(ms), nodes_.size() - 1);
   switch (step.verb) {
-    case Verb::ambush: return node.ambush(ms);
-    case Verb::restore: return node.resolve(step.path, true);
-    case Verb::drop: return node.resolve(step.path, false);
-    case Verb::cut: network_.block(step.node, peer), network_.block(peer, step.node); return;
-    case Verb::mute: return network_.block(step.node, peer);
-    case Verb::mend: return network_.mend(step.node, peer);
-    case Verb::reset: return network_.reset(step.node, peer);
-    case Verb::crash: return node.crash(false, ms);
-    case Verb::power: return node.crash(true, ms);
-    case Verb::start: return node.start();
-    case Verb::clock: return node.jump_clock(step.number);
-    case Verb::lose: return node.lose_events(ms);
-    case Verb::full: return node.disk_full(ms);
-    case Verb::broken: return node.disk_broken(ms, step.path);
-    case Verb::rescan: return node.rescan();
-    case Verb::settle: return settle();
-    default: return expect(step);
+    case Verb::ambush:
+      return node.ambush(ms);
+    case Verb::restore:
+      return node.resolve(step.path, true);
+    case Verb::drop:
+      return node.resolve(step.path, false);
+    case Verb::cut:
+      network_.block(step.node, peer), network_.block(peer, step.node);
+      return;
+    case Verb::mute:
+      return network_.block(step.node, peer);
+    case Verb::mend:
+      return network_.mend(step.node, peer);
+    case Verb::reset:
+      return network_.reset(step.node, peer);
+    case Verb::crash:
+      return node.crash(false, ms);
+    case Verb::power:
+      return node.crash(true, ms);
+    case Verb::start:
+      return node.start();
+    case Verb::clock:
+      return node.jump_clock(step.number);
+    case Verb::lose:
+      return node.lose_events(ms);
+    case Verb::full:
+      return node.disk_full(ms);
+    case Verb::broken:
+      return node.disk_broken(ms, step.path);
+    case Verb::rescan:
+      return node.rescan();
+    case Verb::settle:
+      return settle();
+    default:
+      return expect(step);
   }
 }
 
@@ -122,15 +147,20 @@ void Simulator::expect(const Step& step) {
       return s && s->type == FileType::file && world_.history.bytes(s->content) == step.to + "\n";
     };
     const auto at = view.tree.find(step.path);
-    const auto open = std::count_if(view.conflicts.begin(), view.conflicts.end(), [](const auto& c) { return !c.resolved; });
+    const auto open = std::count_if(view.conflicts.begin(), view.conflicts.end(),
+                                    [](const auto& c) { return !c.resolved; });
     bool ok = true;
     switch (step.verb) {
-      case Verb::expect: ok = is(at == view.tree.end() ? std::nullopt : std::optional(at->second.state)); break;
-      case Verb::conflict:
-        ok = std::any_of(view.conflicts.begin(), view.conflicts.end(),
-                         [&](const ConflictView& c) { return !c.resolved && c.path == step.path && is(c.loser); });
+      case Verb::expect:
+        ok = is(at == view.tree.end() ? std::nullopt : std::optional(at->second.state));
         break;
-      default: ok = open == step.number;
+      case Verb::conflict:
+        ok = std::any_of(view.conflicts.begin(), view.conflicts.end(), [&](const ConflictView& c) {
+          return !c.resolved && c.path == step.path && is(c.loser);
+        });
+        break;
+      default:
+        ok = open == step.number;
     }
     if (!ok) world_.violation("expectation", fmt::format("{}: {}", view.name, to_text(step)));
   }
@@ -162,14 +192,16 @@ void Simulator::heal_and_converge() {
     if (world_.queue.now_us() > begin + kConvergeUs) {
       std::string why;
       for (const auto& node : nodes_) why += "\n    " + node->why_busy();
-      return world_.violation("liveness", fmt::format("not together {} s after healing:{}", kConvergeUs / kSecondUs, why));
+      return world_.violation(
+          "liveness", fmt::format("not together {} s after healing:{}", kConvergeUs / kSecondUs, why));
     }
   }
   world_.stats.converged_us = world_.queue.now_us() - begin;
   const std::uint64_t took = world_.stats.messages - world_.stats.gossip - messages;
   const std::uint64_t bound = kMessagesPerPair * nodes_.size() * nodes_.size() +
                               kMessagesPerWrite * nodes_.size() * world_.history.writes().size();
-  if (took > bound) world_.violation("liveness", fmt::format("{} messages after healing, more than {}", took, bound));
+  if (took > bound)
+    world_.violation("liveness", fmt::format("{} messages after healing, more than {}", took, bound));
 }
 
 // A scan of trees that nobody has changed finds nothing, and nobody has anything to say.
@@ -208,7 +240,8 @@ Outcome Simulator::run() {
   }
   if (world_.violations.empty()) check_quiescence();
   const std::size_t bound = std::max<std::size_t>(world_.weather.lane_bytes_max, 16 << 20);
-  if (network_.queued_bytes_max() > bound) world_.violation("bounded queues", "a lane held more than its bound");
+  if (network_.queued_bytes_max() > bound)
+    world_.violation("bounded queues", "a lane held more than its bound");
   world_.stats.writes = world_.history.writes().size();
   return {world_.violations, world_.trace_hash, world_.stats, std::move(world_.trace_lines)};
 }

@@ -14,8 +14,8 @@ struct Outcome {
   std::vector<std::string> trace;  // if asked for
 };
 
-// A cluster in one process, under one schedule: carries it out, then heals everything, waits for the nodes to come together, and judges.
-// Reads no clock and no random numbers but those of the schedule's seed.
+// A cluster in one process, under one schedule: carries it out, then heals everything, waits for the nodes to
+// come together, and judges. Reads no clock and no random numbers but those of the schedule's seed.
 class Simulator : private Network::User {
  public:
   Simulator(const Schedule& schedule, bool trace);
@@ -46,7 +46,8 @@ class Simulator : private Network::User {
 };
 
 Outcome simulate(const Schedule& schedule, bool trace = false);
-// Drops steps, and makes the weather better, as long as the same checker still objects. `runs` bounds the attempts.
+// Drops steps, and makes the weather better, as long as the same checker still objects. `runs` bounds the
+// attempts.
 Schedule shrink(const Schedule& schedule, const std::string& checker, std::size_t runs);
 // What to print of a failure: violations, the shrunk schedule, the trace of it.
 std::string report(const Schedule& schedule, std::size_t shrink_runs = 400);

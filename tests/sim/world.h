@@ -39,10 +39,10 @@ struct Violation {
 };
 
 struct Stats {
-  std::uint64_t messages = 0, bytes = 0;   // delivered
-  std::uint64_t gossip = 0;                // of them, digests
+  std::uint64_t messages = 0, bytes = 0;  // delivered
+  std::uint64_t gossip = 0;               // of them, digests
   std::uint64_t steps = 0, jobs = 0, applies = 0, looks = 0, crashes = 0, refusals = 0, ambushes = 0;
-  std::uint64_t converged_us = 0;          // from the end of the schedule
+  std::uint64_t converged_us = 0;  // from the end of the schedule
   std::uint64_t writes = 0, conflicts = 0;
 };
 

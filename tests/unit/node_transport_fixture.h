@@ -308,7 +308,8 @@ class TransportTest : public ::testing::Test {
           }
           return a.inbox == expected_a && b.inbox == expected_b;
         },
-        patience));
+        patience))
+        << a.down_reason << b.down_reason;
   }
 
   Node a_{1}, b_{2};

@@ -240,7 +240,8 @@ TEST(Intake, TheRootHasNothingInCommonWithWhatIsBelowIt) {
   Intake intake({}, 10);
   intake.on_event(file(EventKind::arrived, "f"), kStart);
   intake.take(kStart, kAll);
-  for (int i = 0; i < 10; ++i) intake.on_event(file(EventKind::closed_write, "d/" + std::to_string(i)), kStart);
+  for (int i = 0; i < 10; ++i)
+    intake.on_event(file(EventKind::closed_write, "d/" + std::to_string(i)), kStart);
   const auto looks = intake.take(kStart, kAll);
   ASSERT_THAT(paths(looks), ElementsAre("d", kRootPath));
   EXPECT_TRUE(looks[0].subtree);

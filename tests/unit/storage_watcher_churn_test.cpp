@@ -151,7 +151,8 @@ TEST_P(WatcherChurn, WhoeverLooksWhereTheEventsSayKnowsTheTreeInTheEnd) {
   folder.pump();
   believer.hear(std::exchange(folder.events, {}));
   const Believer::Tree tree = believer.tree("");
-  for (const auto& [path, inode] : tree) EXPECT_TRUE(believer.known().contains(path)) << path << " was not mentioned";
+  for (const auto& [path, inode] : tree)
+    EXPECT_TRUE(believer.known().contains(path)) << path << " was not mentioned";
   for (const auto& [path, inode] : believer.known()) {
     const auto now = tree.find(path);
     EXPECT_TRUE(now != tree.end() && now->second == inode) << path << " was not mentioned when it went";

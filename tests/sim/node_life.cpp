@@ -1,0 +1,144 @@
+// How a node starts, dies, and comes back.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tests/sim/node.h"
+
+namespace syncline::sim {
+namespace {
+
+constexpr std::uint64_t kCrashSoonUs = 50'000;
+constexpr std::uint64_t kSettleUs = 1'000'000;
+
+}  // namespace
+
+Folder::Identity folder_identity() {
+  Folder::Identity out;
+  out.cluster.bytes[0] = 1;
+  return out;
+}
+
+void Node::start() {
+  powered_ = true;
+  if (process_) return;
+  auto p = std::make_unique<Process>();
+  p->id = ++processes_;
+  auto index = Index::open(*kv_);
+  if (!index) return world_.violation("restart", fmt::format("{}: {}", name_, index.error().message));
+  p->index = std::move(*index);
+  auto folder = Folder::open(*disk_, world_.hash_key, folder_identity());
+  if (!folder) return world_.queue.after(1'000'000, [this] { start(); });  // a fault of the disk: try again
+  p->folder = std::move(*folder);
+  ReplicaOptions options;
+  options.self = node_id(number_);
+  options.name = name_;
+  Random actor(world_.schedule.seed, 1'000'000 + number_ * 1000 + processes_);
+  for (auto& byte : options.actor.bytes) byte = static_cast<std::uint8_t>(actor.next());
+  options.actor_certificate = Bytes(options.actor.view()) + Bytes(options.self.view());
+  options.random_seed = actor.next();
+  p->replica = std::make_unique<Replica>(*p->index, options);
+  process_ = std::move(p);
+  world_.trace(fmt::format("{} starts as {}", name_, to_hex(options.actor).substr(0, 8)));
+  if (number_ == 0 && processes_ == 1) {  // the founder
+    for (std::size_t n = 0; n < world_.schedule.nodes; ++n) {
+      process_->replica->put_value("members/" + to_hex(node_id(n)), Bytes("member"), now());
+    }
+  }
+  feed(Tick{});
+  if (process_) clean();
+  if (process_) first_scan();
+  if (process_) later(kSettleUs, [this] { settle_limbo(); });
+}
+
+// What a crash left in .syncline: partial contents stay where a pending path may go on with them, kept
+// versions are reported.
+void Node::clean() {
+  Process& p = *process_;
+  std::set<Hash128> wanted;
+  for (const std::string& path : p.index->pending(1, "", SIZE_MAX))
+    wanted.insert(p.index->get(1, path)->live->content.hash);
+  p.folder->clean_staging([&](const Hash128& hash) { return wanted.contains(hash); });
+  KeptFound found{1, {}};
+  for (const Hash128& hash : p.folder->versions().value_or(std::vector<Hash128>{})) {
+    if (p.index->conflict_needs(hash)) continue;
+    if (p.index->paths_with(1, hash, 1).empty())
+      found.contents.push_back(hash);
+    else
+      (void)p.folder->drop_version(hash);
+  }
+  if (!found.contents.empty()) feed(found);
+}
+
+// Once a second, as long as something that was replaced may still be written to.
+void Node::settle_limbo() {
+  if (process_->folder->limbo_size() > 0) {
+    in_call_ = true;
+    const auto late = process_->folder->settle_limbo();
+    in_call_ = false;
+    if (died_in_call()) return;
+    for (const LateWrite& l : late) {
+      if (process_) feed(WroteLate{1, l});
+    }
+  }
+  if (process_) later(kSettleUs, [this] { settle_limbo(); });
+}
+
+void Node::crash(bool power, std::uint64_t operations) {
+  if (!process_) {
+    if (power && powered_) lose_power();
+    return;
+  }
+  if (crash_armed_) return;
+  crash_armed_ = true;
+  crash_by_power_ = power;
+  crash_operations_ = operations;
+  if (operations == 0) return die();
+  later(draw(kCrashSoonUs), [this] {
+    if (crash_armed_) die();
+  });
+}
+
+void Node::die() {
+  ++world_.stats.crashes;
+  world_.trace(fmt::format("{} {}", name_, crash_by_power_ ? "loses power" : "is killed"));
+  disk_->halt_at(0);  // what destructors do to the disk, a dead process would not
+  process_.reset();
+  disk_->restart();
+  crash_armed_ = halted_ = false;
+  network_.node_down(number_);
+  if (crash_by_power_)
+    lose_power();
+  else
+    kv_->crash(kv_->applied(), false);
+}
+
+void Node::lose_power() {
+  powered_ = false;
+  const Tree before = read_tree(*disk_, world_.history);
+  const std::vector<std::string> held = application_->held();
+  application_->lose_power();
+  kv_->crash(random_.between(kv_->durable(), kv_->applied()), true);
+  disk_->crash([this] { return random_.next(); });
+  const Tree after = read_tree(*disk_, world_.history);
+  std::set<std::string> paths(held.begin(), held.end());
+  for (const auto& [path, shown] : before) paths.insert(path);
+  for (const auto& [path, shown] : after) paths.insert(path);
+  for (const std::string& path : paths) {
+    const auto x = before.find(path), y = after.find(path);
+    const auto was = x == before.end() ? std::nullopt : std::optional(x->second.state);
+    const auto is = y == after.end() ? std::nullopt : std::optional(y->second.state);
+    if (was == is && std::find(held.begin(), held.end(), path) == held.end()) continue;
+    world_.trace(fmt::format("{}   the disk has {} at {} where {} was", name_, world_.history.describe(is),
+                             path, world_.history.describe(was)));
+    world_.history.lost_power(world_.queue.now_us(), number_, path, was, is);
+  }
+}
+
+bool Node::died_in_call() {
+  if (!halted_) return false;
+  die();
+  return true;
+}
+
+}  // namespace syncline::sim
