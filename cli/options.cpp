@@ -7,8 +7,10 @@
 #include <cstdlib>
 
 #include "cli/system.h"
+#include "protocol/address.h"
 #include "protocol/control_text.h"
 #include "protocol/limits.h"
+#include "protocol/member.h"
 
 namespace syncline {
 namespace {
@@ -40,12 +42,31 @@ CLI::Validator node_count() {
       "all|majority|N");
 }
 
+CLI::Validator host_port() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const auto address = parse_address(text);
+        return address ? std::string() : address.error().message;
+      },
+      "HOST:PORT");
+}
+
+CLI::Validator node_name() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return valid_node_name(text) ? std::string()
+                                     : fmt::format("\"{}\": use 1 to {} letters, digits, '.', '-' or '_'",
+                                                   printable(text), limits::node_name_bytes);
+      },
+      "NODE");
+}
+
 void add_setup_options(CLI::App* command, Values& v) {
   command->add_option("FOLDER", v.folder, "the folder to sync")->required();
-  command->add_option("--name", v.name, "this node's name (default: the host name)");
-  command->add_option("--listen", v.listen, "UDP HOST:PORT of the links (default: 0.0.0.0:7440)");
-  command->add_option("--http", v.http,
-                      "TCP HOST:PORT of health checks and metrics (default: 127.0.0.1:7441)");
+  command->add_option("--name", v.name, "this node's name (default: the host name)")->check(node_name());
+  command->add_option("--listen", v.listen, "UDP, for the links (default: 0.0.0.0:7440)")->check(host_port());
+  command->add_option("--http", v.http, "TCP, for health checks and metrics (default: 127.0.0.1:7441)")
+      ->check(host_port());
   command->add_flag("--json", v.json, "print JSON");
 }
 

@@ -12,7 +12,7 @@ namespace syncline {
 namespace {
 
 constexpr std::size_t kEventsPerCommit = 512;
-constexpr std::size_t kOverflowBytes = 32 << 20;  // a lane; above limits of credit and pushes in flight
+constexpr std::size_t kOverflowBytes = 12 << 20;  // a lane: above the credit that a peer has with us
 
 std::uint64_t ms_since_epoch() {
   using namespace std::chrono;

@@ -40,9 +40,7 @@ void Replica::Impl::step(const Event& event, Now at) {
     }
     void operator()(const LaneWritable& e) {
       const auto it = r.links.find(e.peer);
-      if (it == r.links.end() || it->second.pushing) return;
-      it->second.pushing = true;
-      r.announce(it->second, true);  // what it missed it now asks for
+      if (it != r.links.end() && it->second.greeted && !it->second.pushing) r.announce(it->second, true);  // it asks for what it missed
     }
     void operator()(const Observed& e) { r.observed(e.folder, e.observation, e.at_start); }
     void operator()(const FileDone& e) {

@@ -95,6 +95,7 @@ void Replica::Impl::on(Peer& peer, Announce& m) {
   peer.actor = m.actor;
   peer.ready = m.ready;
   peer.vector.merge(m.vector);
+  if (own_seq > 0 && peer.vector.get(options.actor) >= pushed_seq) peer.pushing = true;
   if (became_ready) ask_waits(peer.node);
   look_for_gaps(peer, false);
 }
@@ -174,6 +175,8 @@ void Replica::Impl::on(Peer& peer, Need& m) {
                              entries.size() >= limits::entries_per_message || entries.back().seq < top)) {
       reply.upto = entries[reply.items.size() - 1].seq;
     }
+    // It has come to the end of ours, and the lane keeps the order: pushes may follow. Before, they would find a gap and be for nothing.
+    if (wanted.actor == options.actor) peer.pushing = reply.upto == top;
     send(peer.node, Lane::small, reply);
   }
 }
