@@ -112,6 +112,7 @@ class Daemon : private TransportHandler, private ControlHandler {
   Loop::Alarm* wait_alarm_ = nullptr;
 
   std::vector<Member> members_;  // verified, this node first
+  std::string members_saved_;         // text of HOME/members
   bool members_changed_ = true;
   std::map<NodeId, Clock::time_point> link_since_;
   std::set<NodeId> link_up_;

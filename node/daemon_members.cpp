@@ -58,6 +58,11 @@ void Daemon::update_members() {
     if (m.state == MemberState::joined) peers.push_back({node, m.link_key, m.addresses});
   }
   transport_->set_peers(peers);
+  // Beside the index, so that a node whose index had to be made anew still knows whom to trust and call.
+  if (std::string text = members_text(members_); text != members_saved_) {
+    if (const Status s = write_private(home_.path + "/members", text); !s) spdlog::warn("{}", s.error().message);
+    else members_saved_ = std::move(text);
+  }
 }
 
 const Member* Daemon::member(const NodeId& node) const {

@@ -224,7 +224,7 @@ void Replica::Impl::end_fetch(const Hash128& hash, bool ok) {
     for (const Conflict& c : index.conflicts_of(f.path.folder, f.path.path)) {
       if (c.resolved || c.loser.content.hash != hash) continue;
       if (!ok)
-        later_versions.emplace(now.mono_ms + tuning::retry_max_ms, c);
+        version_in_vain(c, f.tried);
       else if (f.size <= limits::range_bytes) {
         version_jobs[start_job(
             f.path.folder, "#" + to_hex(hash), false,
@@ -240,7 +240,8 @@ void Replica::Impl::end_fetch(const Hash128& hash, bool ok) {
     const auto retry = retries.find(f.path);
     if (retry != retries.end() && retry->second.count == 6)
       problem(f.path.path, "no linked member has its content; waiting for one that does");
-    return content_failed(f.path, links.empty() ? tuning::retry_max_ms : tuning::retry_min_ms);
+    content_failed(f.path, links.empty() ? tuning::retry_max_ms : tuning::retry_min_ms);
+    return content_in_vain(f);
   }
   if (f.encoding == Encoding::delta) {
     held_bytes += f.delta.size();
@@ -252,6 +253,55 @@ void Replica::Impl::end_fetch(const Hash128& hash, bool ok) {
     work->second.bytes = std::make_shared<const Bytes>(std::move(f.delta));
   }
   apply_work(f.path, work->second);
+}
+
+// The live version's bytes are nowhere: a loss of power took them before anybody else had them. Once every member has said so, more than
+// once, what this node shows instead becomes the next version; otherwise the path would wait for ever.
+void Replica::Impl::content_in_vain(const Fetch& f) {
+  if (!all_members_in(f.tried)) return;
+  if (++vain_rounds[f.hash] < 8) return;
+  vain_rounds.erase(f.hash);
+  const auto entry = index.get(f.path.folder, f.path.path);
+  if (!entry || !entry->pending() || entry->live->content.hash != f.hash) return;
+  Record record{.folder = f.path.folder, .path = f.path.path};
+  record.context = entry->live->context;
+  record.context.raise(entry->live->dot);
+  if (entry->disk && entry->disk->state.present()) {
+    record.content = entry->disk->state.content;
+    record.context.merge(entry->disk->context);
+    if (entry->disk->dot.seq > 0) record.context.raise(entry->disk->dot);
+  }
+  record.base = f.hash;
+  record.hlc = next_time(entry->live->hlc);
+  record.dot = next_dot();
+  std::optional<OnDisk> disk;
+  if (entry->disk && entry->disk->state.present()) disk = OnDisk{entry->disk->state, record.dot, record.context, record.hlc};
+  log(true, fmt::format("{}: the bytes of its latest version are lost; what this node has stands instead", f.path.path));
+  accept_own(std::move(record), *entry, disk, std::nullopt);
+}
+
+bool Replica::Impl::all_members_in(const std::set<NodeId>& nodes) const {
+  const auto members = member_ids();
+  return !members.empty() && std::all_of(members.begin(), members.end(),
+                                         [&](const NodeId& m) { return m == options.self || nodes.contains(m); });
+}
+
+// Nobody asked has a conflict's bytes. Where somebody's version covers the loser, it was most likely overwritten with open eyes before its
+// bytes had travelled: the entry is void. A context may cover what lost unseen, but then its writer's node keeps the bytes: hence all
+// members must have said no, and more than once, before it is given up.
+void Replica::Impl::version_in_vain(const Conflict& entry, const std::set<NodeId>& tried) {
+  const Record& loser = entry.loser;
+  const bool all_asked = all_members_in(tried);
+  unsigned& rounds = vain_rounds[loser.content.hash];
+  if (all_asked) ++rounds;
+  const auto live = index.get(loser.folder, loser.path);
+  bool covered = live && live->live && live->live->context.covers(loser.dot);
+  for (const Conflict& other : index.conflicts_of(loser.folder, loser.path)) covered |= other.loser.context.covers(loser.dot);
+  if (rounds >= 3 && covered) {
+    vain_rounds.erase(loser.content.hash);
+    return resolve(entry);
+  }
+  later_versions.emplace(now.mono_ms + (tuning::retry_max_ms << std::min(rounds, 10u)), entry);
 }
 
 void Replica::Impl::forget_peer(const NodeId& node) {

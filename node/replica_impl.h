@@ -177,6 +177,7 @@ struct Replica::Impl {
   std::map<PathKey, Work> works;
   std::map<PathKey, Retry> retries;
   std::map<PathKey, Publishing> publishing;
+  std::map<Hash128, unsigned> vain_rounds;  // of a conflict's bytes that every member was asked for
   std::map<Hash128, Fetch> fetches;
   std::map<Hash128, PathKey> staging;  // whose staged content this is: one path at a time
   std::multimap<Hash128, PathKey> staging_waiters;
@@ -301,6 +302,7 @@ struct Replica::Impl {
   void start_work(FolderId folder, const std::string& path, const NodeId& from = {},
                   std::shared_ptr<const Bytes> bytes = nullptr, std::shared_ptr<const Bytes> delta = nullptr);
   void apply_work(const PathKey& key, Work& work);
+  void drop_made_parent(FolderId folder, const std::string& path);
   void applied_work(const PathKey& key, const ApplyResult& result);
   void next_step(const PathKey& key, Work& work);
   bool take_staging(const PathKey& key, const Hash128& hash);
@@ -329,6 +331,9 @@ struct Replica::Impl {
   void on(Peer& peer, Piece& m);
   void on(Peer& peer, Unavailable& m);
   void fetch_failed_at(Hash128 hash);
+  void content_in_vain(const Fetch& f);
+  bool all_members_in(const std::set<NodeId>& nodes) const;
+  void version_in_vain(const Conflict& entry, const std::set<NodeId>& tried);
   void end_fetch(const Hash128& hash, bool ok);
   void fetch_job_done(const Hash128& hash, FileOutcome& outcome);
   void serve(Peer& peer, const Want::Item& item);

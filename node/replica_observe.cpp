@@ -142,6 +142,11 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
   if (entry.live && entry.pending() && same_but_for_mtime(entry.live->content, o.disk.content)) {
     // The live version's bytes are here already (an application wrote the same, or a crash forgot that we
     // did).
+    // Whoever made it so had before him what was there: that needs no entry any more.
+    if (entry.disk && entry.disk->dot.seq > 0 && entry.disk->state.content.hash != o.disk.content.hash) {
+      const auto known = index.conflict(folder, o.path, entry.disk->dot);
+      if (known && !known->resolved) resolve(*known);
+    }
     const bool all_same = entry.live->content.mtime_ns == o.disk.content.mtime_ns;
     if (all_same)
       entry.disk = OnDisk{o.disk, entry.live->dot, entry.live->context, entry.live->hlc};

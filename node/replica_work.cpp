@@ -175,6 +175,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       retries.erase(key);
       touch_parent(key.folder, key.path);
       if (work.target.content.kind == Kind::directory) touch(key);
+      if (work.target.content.kind == Kind::deleted) drop_made_parent(key.folder, std::string(parent_path(key.path)));
       if (result.displaced) local_version_displaced(key, *result.displaced, before);
       path_changed(key.folder, key.path);
       break;
@@ -216,6 +217,19 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       break;
   }
   end_work(key);
+}
+
+// A directory that was made only to hold children goes with the last of them, unless its own version has come meanwhile. The tombstone is
+// older than any version, so that it takes nobody's directory away.
+void Replica::Impl::drop_made_parent(FolderId folder, const std::string& path) {
+  if (path.empty()) return;
+  const auto entry = index.get(folder, path);
+  if (!entry || entry->live || !entry->disk || !entry->disk->state.present() || entry->disk->dot.seq > 0) return;
+  if (index.has_live_child(folder, path)) return;
+  Record record{.folder = folder, .path = path};
+  record.hlc = Hlc{}.next();
+  record.dot = next_dot();
+  accept_own(std::move(record), *entry, entry->disk, std::nullopt);
 }
 
 // An application wrote between the check and the exchange: what came out is a version like any other, made

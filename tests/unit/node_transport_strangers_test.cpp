@@ -7,7 +7,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class JoinTest : public TransportTest {
+class JoinLinkTest : public TransportTest {
  protected:
   JoinTarget target(std::uint8_t secret = 77) {
     JoinTarget out;
@@ -19,7 +19,7 @@ class JoinTest : public TransportTest {
   }
 };
 
-TEST_F(JoinTest, ATokenOpensALinkThatEndsWhenItsWorkIsDone) {
+TEST_F(JoinLinkTest, ATokenOpensALinkThatEndsWhenItsWorkIsDone) {
   b_.options.cluster = {};  // a newcomer knows neither cluster nor secret
   b_.options.cluster_psk = {};
   start({&a_, &b_});
@@ -39,7 +39,7 @@ TEST_F(JoinTest, ATokenOpensALinkThatEndsWhenItsWorkIsDone) {
   EXPECT_EQ(b_.join_inbox, std::vector<Bytes>{answer}) << "close waits for what was queued";
 }
 
-TEST_F(JoinTest, AWrongSecretIsRefused) {
+TEST_F(JoinLinkTest, AWrongSecretIsRefused) {
   start({&a_, &b_});
   b_.transport->join(target(78));
   ASSERT_TRUE(until([&] { return !b_.join_reason.empty(); }));
@@ -48,7 +48,7 @@ TEST_F(JoinTest, AWrongSecretIsRefused) {
   EXPECT_EQ(a_.joins_opened + b_.joins_opened, 0);
 }
 
-TEST_F(JoinTest, AnUnknownTokenIsRefused) {
+TEST_F(JoinLinkTest, AnUnknownTokenIsRefused) {
   start({&a_, &b_});
   JoinTarget unknown = target();
   unknown.token_id[0] = 99;
@@ -57,7 +57,7 @@ TEST_F(JoinTest, AnUnknownTokenIsRefused) {
   EXPECT_THAT(b_.join_reason, HasSubstr("token"));
 }
 
-TEST_F(JoinTest, AnInviterThatDoesNotAnswerIsNamed) {
+TEST_F(JoinLinkTest, AnInviterThatDoesNotAnswerIsNamed) {
   start({&a_, &b_});
   JoinTarget nobody = target();
   nobody.inviter_public_key = link_keys(50).public_key;

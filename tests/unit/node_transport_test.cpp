@@ -31,7 +31,7 @@ TEST_F(TransportTest, ALossyNetworkDeliversEverythingOnceAndInOrder) {
     relay_ = std::make_unique<Relay>(port_of(b.address()), seed);
     relay_->faults = {.drop = 0.05, .duplicate = 0.05, .hold = 0.1};
     connect(a, b);
-    exchange(a, b, 1, seconds(60));
+    exchange(a, b, 2, 262'144);
     EXPECT_EQ(a.downs[b.id()], 0) << "seed " << seed;
   }
 }
