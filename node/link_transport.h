@@ -107,7 +107,7 @@ class LinkTransport final : public Transport, private LinkOwner {
   Status send_init(Call::For what, const NodeId& node, Id id, HandshakeInitiator::Options options,
                    const Endpoint& to, LinkDialler& dialler);
   void take_answer(const DatagramSocket::Received& datagram);
-  void call_done(Call call, HandshakeDone done, const Endpoint& from);
+  void call_done(const Call& call, const HandshakeDone& done, const Endpoint& from);
   void call_refused(const Call& call, const std::string& reason);
   void keep_cookie(const Call& call, const Mac& cookie);
   void forget_calls(LinkDialler& dialler);

@@ -55,14 +55,15 @@ void LinkWindow::end_round(const EnetLink::Path& path, Clock::time_point now) {
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now - round_begin_).count();
   const std::uint64_t rate =
       (path.acked_bytes - at_begin_.acked_bytes) * 1'000'000 / static_cast<std::uint64_t>(us);
-  rate_ = std::max(rate, rate_ - rate_ / 32);
-  const std::uint64_t bdp = rate_ * lowest_rtt_ms_ / 1000;
 
   // A round of few datagrams may be all repetitions: what counts is their share of a full window.
   const std::uint64_t sent = std::max<std::uint64_t>(path.sent - at_begin_.sent, window_ / kDatagram);
   const std::uint64_t lost = path.lost - at_begin_.lost;
+  const bool overrun = lost * 3 > sent;  // what was delivered once does not count for long then
+  rate_ = std::max(rate, rate_ - rate_ / (overrun ? 4 : 32));
+  const std::uint64_t bdp = rate_ * lowest_rtt_ms_ / 1000;
   const bool queued = path.rtt_ms > 2 * lowest_rtt_ms_ + kQueueMs;
-  if (lost * 3 > sent) {
+  if (overrun) {
     settle(bdp, 50);
   } else if (lost * 20 > sent || (lost > 0 && queued)) {
     settle(bdp, 70);

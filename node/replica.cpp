@@ -15,6 +15,7 @@ Replica::Impl::Impl(Index& i, ReplicaOptions o)
     Reader r(*saved);
     clock.observe({r.u64()});
   }
+  load_intents();
   for (const FolderId folder : options.folders) {
     if (index.counts(folder).pending > 0) backlog.insert(folder);
     for (const Conflict& c : index.conflicts(folder, false, SIZE_MAX)) version_queue.push_back(c);
@@ -62,7 +63,10 @@ void Replica::Impl::step(const Event& event, Now at) {
     }
     void operator()(const WroteLate& e) { r.wrote_late(e.folder, e.late); }
     void operator()(const KeptFound& e) { r.kept.insert(e.contents.begin(), e.contents.end()); }
-    void operator()(const ScanFinished& e) { r.scanned.insert(e.folder); }
+    void operator()(const ScanFinished& e) {
+      r.scanned.insert(e.folder);
+      r.forget_intents();
+    }
     void operator()(const Tick&) {}
   };
   std::visit(Visitor{*this}, event);
@@ -90,6 +94,7 @@ void Replica::Impl::tick() {
   if (!touched.empty()) restore_times();
   fetch_timeouts();
   next_versions();
+  if (!drops.empty()) next_drops();
   for (auto it = retries.begin(); it != retries.end();) {
     const auto [key, retry] = *it;
     ++it;

@@ -196,7 +196,33 @@ void Replica::Impl::ensure_version(const Conflict& entry) {
       return;
     }
   }
-  start_job(entry.loser.folder, "#" + to_hex(content.hash), false, DropVersionJob{content.hash});
+  drop_version(entry.loser.folder, content.hash);
+}
+
+// Not at once, and never while an apply may be filing the same bytes: an entry that was resolved is often followed by the next one.
+void Replica::Impl::next_drops() {
+  for (auto it = drops.begin(); it != drops.end();) {
+    auto& [hash, drop] = *it;
+    if (drop.under_way || now.mono_ms < drop.at_ms) {
+      ++it;
+      continue;
+    }
+    const bool needed = index.conflict_needs(hash) || kept.contains(hash);
+    const bool in_use = std::any_of(works.begin(), works.end(), [&](const auto& w) {
+      return w.second.target.content.hash == hash || (w.second.applying && w.second.expected.content.hash == hash);
+    });
+    if (needed) {
+      it = drops.erase(it);
+      continue;
+    }
+    if (in_use) {
+      drop.at_ms = now.mono_ms + tuning::retry_max_ms;
+    } else {
+      drop.under_way = true;
+      drop_jobs[start_job(drop.folder, "#" + to_hex(hash), false, DropVersionJob{hash})] = hash;
+    }
+    ++it;
+  }
 }
 
 void Replica::Impl::next_versions() {

@@ -61,6 +61,7 @@ struct Work {
   bool again = false;    // an observation was put off: look again at the end
   DiskState expected{};  // given to the apply under way
   bool keep_displaced = false;
+  unsigned slot = 0;                       // of the intent written before the apply
   std::shared_ptr<const Signature> signature{};
   // What came for this path while it was being worked on.
   std::shared_ptr<const Bytes> next_bytes, next_delta{};
@@ -179,6 +180,10 @@ struct Replica::Impl {
   std::map<PathKey, Publishing> publishing;
   std::map<Hash128, unsigned> vain_rounds;  // of a conflict's bytes that every member was asked for
   std::map<Hash128, Fetch> fetches;
+  // What is being applied is in the index before it happens: after kill -9 the tree may show it though the index does not say so, and
+  // it must not pass for somebody's new work.
+  std::map<PathKey, Record> intents;       // of the run before, until the first scan is over
+  std::vector<unsigned> free_slots, old_slots;
   std::map<Hash128, PathKey> staging;  // whose staged content this is: one path at a time
   std::multimap<Hash128, PathKey> staging_waiters;
   std::map<JobId, PathKey> work_jobs;
@@ -222,6 +227,9 @@ struct Replica::Impl {
   mutable std::vector<NodeId> members;  // of the cluster's own folder, while `members_known`
   mutable bool members_known = false;
 
+  struct Drop { FolderId folder = 0; std::uint64_t at_ms = 0; bool under_way = false; };
+  std::map<Hash128, Drop> drops;           // kept versions that nobody seems to need any more
+  std::map<JobId, Hash128> drop_jobs;
   std::map<std::uint64_t, Wait> waits;
   std::map<std::pair<NodeId, std::uint64_t>, LocalProbe> probes;  // of peers, not answered yet
   std::uint64_t next_wait = 1;
@@ -285,6 +293,8 @@ struct Replica::Impl {
   void make_directory(FolderId folder, const std::string& path, unsigned depth);
   void ensure_version(const Conflict& entry);
   void next_versions();
+  void drop_version(FolderId folder, const Hash128& hash) { drops.try_emplace(hash, Drop{folder, now.mono_ms + tuning::retry_max_ms, false}); }
+  void next_drops();
 
   // replica_observe.cpp
   void observed(FolderId folder, const Observation& observation, bool at_start);
@@ -303,6 +313,9 @@ struct Replica::Impl {
                   std::shared_ptr<const Bytes> bytes = nullptr, std::shared_ptr<const Bytes> delta = nullptr);
   void apply_work(const PathKey& key, Work& work);
   void drop_made_parent(FolderId folder, const std::string& path);
+  void load_intents();
+  void forget_intents();
+  bool take_intent(const PathKey& key, const Observation& observation, PathEntry& entry);
   void applied_work(const PathKey& key, const ApplyResult& result);
   void next_step(const PathKey& key, Work& work);
   bool take_staging(const PathKey& key, const Hash128& hash);

@@ -33,6 +33,10 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, bo
       return;
     }
   }
+  if (at_start && take_intent(key, observation, entry)) {
+    start_work(folder, path);
+    return;
+  }
   switch (observation.state) {
     case Observation::State::unchanged:
       no_problem(path);

@@ -121,6 +121,43 @@ void Replica::Impl::content_failed(const PathKey& key, std::uint64_t again_ms) {
   end_work(key);
 }
 
+static std::string intent_name(unsigned slot) { return "apply/" + std::to_string(slot); }
+
+void Replica::Impl::load_intents() {
+  for (unsigned slot = 0; slot < tuning::works_max; ++slot) {
+    const auto saved = index.meta(intent_name(slot));
+    if (!saved || saved->empty()) {
+      free_slots.push_back(slot);
+      continue;
+    }
+    Reader r(*saved);
+    Record record = read_record(r);
+    if (r.done()) intents[{record.folder, record.path}] = std::move(record);
+    old_slots.push_back(slot);
+  }
+}
+
+void Replica::Impl::forget_intents() {
+  intents.clear();
+  for (const unsigned slot : old_slots) {
+    index.put_meta(intent_name(slot), "");
+    free_slots.push_back(slot);
+  }
+  old_slots.clear();
+}
+
+// True if what is on disk is what the run before was making visible when it died.
+bool Replica::Impl::take_intent(const PathKey& key, const Observation& o, PathEntry& entry) {
+  const auto it = intents.find(key);
+  if (it == intents.end() || o.state != Observation::State::present) return false;
+  const Record& target = it->second;
+  const Content &a = target.content, &b = o.disk.content;
+  if (a.kind != b.kind || a.hash != b.hash || a.size != b.size || a.mode != b.mode || a.target != b.target || a.mtime_ns != b.mtime_ns) return false;
+  entry.disk = OnDisk{o.disk, target.dot, target.context, target.hlc};
+  index.put(key.folder, key.path, entry);
+  return true;
+}
+
 void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   const auto entry = index.get(key.folder, key.path);
   work.applying = true;
@@ -139,6 +176,10 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
   if (it == works.end()) return;
   Work& work = it->second;
   using Outcome = ApplyResult::Outcome;
+  if (work.slot != UINT32_MAX) {
+    index.put_meta(intent_name(work.slot), "");
+    free_slots.push_back(work.slot);
+  }
   for (const std::string& parent : result.made_parents) {
     if (work.target.dot.actor == options.actor) {  // our own version (a restored one): its directories are ours, too
       effects.push_back(LookAt{key.folder, parent});
@@ -169,7 +210,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       }
       const Hash128& hash = work.target.content.hash;
       if (kept.erase(hash) > 0 && !index.conflict_needs(hash)) {
-        start_job(key.folder, "#" + to_hex(hash), false, DropVersionJob{hash});
+        drop_version(key.folder, hash);
       }
       no_problem(key.path);
       retries.erase(key);
@@ -401,6 +442,8 @@ void Replica::Impl::job_done(JobId id, FileOutcome& outcome) {
     if (const auto* delta = std::get_if<Result<Bytes>>(&outcome)) delta_made(id, *delta);
   } else if (const auto directory = take(time_jobs, id)) {
     if (const auto* print = std::get_if<Result<Fingerprint>>(&outcome)) time_restored(*directory, *print);
+  } else if (const auto dropped = take(drop_jobs, id)) {
+    drops.erase(*dropped);
   } else if (auto job = take(version_jobs, id)) {
     version_job_done(std::move(*job), outcome);
   }

@@ -48,7 +48,6 @@ LinkTransport::~LinkTransport() {
   const auto now = moment();
   for (auto& [id, slot] : slots_) slot.link->end(LinkEnd::stopping, "stopping", now);
   socket_->flush();
-  sodium_memzero(&own_.secret, Key32::size);
   sodium_memzero(&options_.cluster_psk, Key32::size);
   sodium_memzero(&options_.keys.secret, Key32::size);
 }

@@ -91,7 +91,6 @@ void LinkTransport::answer_member(HandshakeResponder& responder, const DatagramS
     if (!add_link(who, accepted->done)) return;
     peer.unproven = id;
   }
-  accepted->done.secrets.wipe();
   reply(datagram.from, accepted->response);
 }
 
@@ -117,7 +116,6 @@ void LinkTransport::answer_newcomer(HandshakeResponder& responder, const Datagra
   const LinkConnection::Identity who{next_id_++,         LinkConnection::Role::join_in, false,        {},
                                      responder.caller(), responder.token_id(),          datagram.from};
   if (!add_link(who, accepted->done)) return;
-  accepted->done.secrets.wipe();
   reply(datagram.from, accepted->response);
 }
 

@@ -116,8 +116,7 @@ Status LinkTransport::send_init(Call::For what, const NodeId& node, Id id,
   options.ciphers = ciphers_;
   options.ephemeral = new_ephemeral();
   auto handshake = HandshakeInitiator::start(options, dialler.cookie(now_));
-  sodium_memzero(&options.own, sizeof options.own);
-  sodium_memzero(&options.ephemeral, sizeof options.ephemeral);
+  sodium_memzero(&options.psk, sizeof options.psk);
   if (!handshake) return tl::unexpected(handshake.error());
   reply(to, handshake->message());
   calls_.emplace(options.index, Call{what, node, id, now_, std::move(*handshake)});
@@ -131,10 +130,9 @@ void LinkTransport::take_answer(const DatagramSocket::Received& datagram) {
   if (found == calls_.end()) return;
   auto outcome = found->second.handshake.receive(datagram.bytes);
   if (auto* done = std::get_if<HandshakeDone>(&outcome)) {
-    Call call = std::move(found->second);
+    const Call call = std::move(found->second);
     calls_.erase(found);
-    call_done(std::move(call), *done, datagram.from);
-    done->secrets.wipe();
+    call_done(call, *done, datagram.from);
   } else if (auto* refused = std::get_if<HandshakeInitiator::Refused>(&outcome)) {
     call_refused(found->second, refused->reason);
   } else if (auto* cookie = std::get_if<Mac>(&outcome)) {
@@ -142,7 +140,7 @@ void LinkTransport::take_answer(const DatagramSocket::Received& datagram) {
   }
 }
 
-void LinkTransport::call_done(Call call, HandshakeDone done, const Endpoint& from) {
+void LinkTransport::call_done(const Call& call, const HandshakeDone& done, const Endpoint& from) {
   using Role = LinkConnection::Role;
   if (call.what == Call::For::join) {
     const auto found = joining_.find(call.id);
@@ -151,10 +149,10 @@ void LinkTransport::call_done(Call call, HandshakeDone done, const Endpoint& fro
     forget_calls(found->second.dialler);
     joining_.erase(found);
     add_link({call.id, Role::join_out, true, {}, target.inviter_public_key, target.token_id, from}, done);
-    return done.secrets.wipe();
+    return;
   }
   const auto found = peers_.find(call.node);
-  if (found == peers_.end()) return done.secrets.wipe();
+  if (found == peers_.end()) return;
   Peer& peer = found->second;
   LinkConnection* link = live(peer.link);
   if (call.what == Call::For::renewal && !done.fresh) {
@@ -162,16 +160,15 @@ void LinkTransport::call_done(Call call, HandshakeDone done, const Endpoint& fro
       link->renew(done, true, now_);
       sync_indices(*slot(call.id));
     }
-    return done.secrets.wipe();
+    return;
   }
-  if (link && call.what == Call::For::link) return done.secrets.wipe();  // another link came first
+  if (link && call.what == Call::For::link) return;  // another link came first
   if (link) link->end(LinkEnd::none, "the other side has lost the link", now_);
   if (LinkConnection* unproven = live(peer.unproven))
     unproven->end(LinkEnd::none, "our own call came first", now_);
   forget_calls(peer.dialler);
   const Id id = next_id_++;
   if (add_link({id, Role::member, true, call.node, peer.config.public_key, {}, from}, done)) peer.link = id;
-  done.secrets.wipe();
 }
 
 // A refusal is not authentic, so a member is called again all the same; a newcomer's call is over.

@@ -26,7 +26,7 @@ std::uint64_t session_name(const noise::Hash512& transcript) {
   return r.u64() | 1;
 }
 
-HandshakeDone done(noise::SplitKeys& keys, bool initiator, Cipher cipher, std::uint32_t own,
+HandshakeDone done(const noise::SplitKeys& keys, bool initiator, Cipher cipher, std::uint32_t own,
                    std::uint32_t peer, bool fresh) {
   HandshakeDone out;
   out.secrets.send = initiator ? keys.first : keys.second;
@@ -36,7 +36,6 @@ HandshakeDone done(noise::SplitKeys& keys, bool initiator, Cipher cipher, std::u
   out.secrets.peer_index = peer;
   out.session = session_name(keys.transcript);
   out.fresh = fresh;
-  sodium_memzero(&keys, sizeof keys);
   return out;
 }
 
@@ -160,7 +159,7 @@ HandshakeInitiator::Outcome HandshakeInitiator::receive_response(BytesView datag
                         cipher == static_cast<std::uint8_t>(Cipher::aes256_gcm)) &&
                        (cipher & options_.ciphers) != 0;
   if (!r.ok() || !offered) return Ignored{};
-  noise::SplitKeys keys = state_.split();
+  const noise::SplitKeys keys = state_.split();
   return done(keys, true, static_cast<Cipher>(cipher), options_.index, peer_index, fresh);
 }
 
@@ -218,7 +217,7 @@ std::optional<HandshakeResponder::Accepted> HandshakeResponder::accept(std::uint
   response.raw(BytesView("\0\0", 2));
   response.u32(caller_index);
   response.raw(*noise);
-  noise::SplitKeys keys = state_.split();
+  const noise::SplitKeys keys = state_.split();
   return Accepted{response.take(), done(keys, false, cipher, own_index, caller_index, fresh)};
 }
 

@@ -74,6 +74,9 @@ std::array<unsigned char, 12> nonce_bytes(std::uint64_t n) {
 
 }  // namespace
 
+DhKeys::~DhKeys() { wipe(secret); }
+SplitKeys::~SplitKeys() { wipe(first), wipe(second); }
+
 DhKeys dh_keys(const Key32& secret) {
   DhKeys out{secret, {}};
   crypto_scalarmult_base(out.public_key.bytes.data(), secret.bytes.data());
@@ -148,7 +151,7 @@ Initiator::Initiator(PskAfter after, BytesView prologue, const DhKeys& own, cons
   state_.mix_hash(responder.view());
 }
 
-Initiator::~Initiator() { wipe(own_), wipe(ephemeral_), wipe(psk_); }
+Initiator::~Initiator() { wipe(psk_); }
 
 std::optional<Bytes> Initiator::write_first(const DhKeys& ephemeral, BytesView payload) {
   ephemeral_ = ephemeral;
@@ -178,7 +181,7 @@ Responder::Responder(PskAfter after, BytesView prologue, const DhKeys& own)
   state_.mix_hash(own.public_key.view());
 }
 
-Responder::~Responder() { wipe(own_), wipe(psk_); }
+Responder::~Responder() { wipe(psk_); }
 
 std::optional<Key32> Responder::read_static(BytesView message) {
   if (message.size() < kStaticEnd) return std::nullopt;

@@ -14,6 +14,7 @@ namespace syncline::noise {
 
 // An X25519 key pair.
 struct DhKeys {
+  ~DhKeys();
   Key32 secret;
   Key32 public_key;
 };
@@ -31,6 +32,7 @@ using Hash512 = FixedBytes<kHashBytes, struct NoiseHashTag>;
 // What both sides hold when the handshake is done. `transcript` is the handshake hash: equal on both sides,
 // public.
 struct SplitKeys {
+  ~SplitKeys();
   Key32 first;   // initiator to responder
   Key32 second;  // responder to initiator
   Hash512 transcript;

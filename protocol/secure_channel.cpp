@@ -35,7 +35,7 @@ std::uint8_t available_ciphers() {
   return offer;
 }
 
-void ChannelSecrets::wipe() {
+ChannelSecrets::~ChannelSecrets() {
   sodium_memzero(send.bytes.data(), send.bytes.size());
   sodium_memzero(receive.bytes.data(), receive.bytes.size());
 }

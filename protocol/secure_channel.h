@@ -16,13 +16,13 @@ namespace syncline {
 enum class Cipher : std::uint8_t { chacha20_poly1305 = 1, aes256_gcm = 2 };  // bits of an offer
 std::uint8_t available_ciphers();  // AES-GCM only where the CPU has it: libsodium has no other
 
-// What a handshake yields. Whoever holds one wipes it.
+// What a handshake yields. Wipes itself.
 struct ChannelSecrets {
+  ~ChannelSecrets();
   Key32 send, receive;
   Cipher cipher = Cipher::chacha20_poly1305;
   std::uint32_t own_index = 0,
                 peer_index = 0;  // what the other end, and we, put into datagrams to be found by
-  void wipe();
 };
 
 inline constexpr std::size_t kSealHeadBytes = 13;

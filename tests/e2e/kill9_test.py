@@ -70,6 +70,8 @@ class Application(threading.Thread):
 
 
 class Kill9(e2e_case.ClusterTest):
+    many_files = True
+
     def test_nothing_is_lost_and_nothing_strays(self):
         applications = [Application(node, type(self.random)(self.random.random())) for node in self.farm.nodes]
         for application in applications:

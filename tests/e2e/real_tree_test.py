@@ -10,6 +10,8 @@ NEW = ["typescript@5.4.5", "date-fns@3.6.0"]
 
 
 class RealTree(e2e_case.ClusterTest):
+    many_files = True
+
     def npm(self, node, *arguments):
         """Runs npm in the node's folder; returns what it left there, to be compared with what the node makes of it."""
         cache = os.environ.get("SYNCLINE_E2E_NPM_CACHE", e2e_case.BINARIES.parent / "npm-cache")

@@ -247,5 +247,56 @@ TEST_F(TransportTest, APortInUseIsAnErrorThatNamesIt) {
   EXPECT_FALSE(LinkTransport::create(b_.options, {}, b_));
 }
 
+// --- What a link is made of
+
+TEST(LinkLane, MessagesSurviveAnyCutOfTheStream) {
+  for (std::size_t chunk_bytes : {1u, 3u, 5u, 64u, 1000u, 100'000u}) {
+    LaneSender sender(chunk_bytes);
+    LaneReceiver receiver;
+    std::vector<Bytes> sent, got;
+    for (std::size_t size : {0u, 1u, 3u, 4u, 5u, 63u, 64u, 999u, 5000u}) {
+      sent.push_back(pattern(size, static_cast<unsigned>(size)));
+      sender.push(sent.back());
+    }
+    while (const auto chunk = sender.pop()) {
+      EXPECT_LE(chunk->size(), chunk_bytes);
+      receiver.feed(*chunk);
+      while (const auto message = receiver.next()) got.emplace_back(*message);
+    }
+    EXPECT_EQ(got, sent) << chunk_bytes;
+    EXPECT_EQ(sender.bytes(), 0u);
+    EXPECT_FALSE(receiver.broken());
+  }
+}
+
+TEST(LinkLane, ALengthAboveTheLimitIsNotWaitedFor) {
+  LaneReceiver receiver;
+  receiver.feed(BytesView("\x01\x00\x10\x00", 4));  // limits::message_bytes + 1
+  EXPECT_EQ(receiver.next(), std::nullopt);
+  EXPECT_TRUE(receiver.broken());
+}
+
+// Feeds the window rounds of 40 ms in which all that it allows is sent, and a share is lost.
+std::size_t window_after(LinkWindow& window, int rounds, double loss) {
+  static Clock::time_point now{std::chrono::hours(1)};
+  static EnetLink::Path path{40, 0, 0, 0};
+  for (int i = 0; i < rounds; ++i) {
+    now += milliseconds(40);
+    path.acked_bytes += static_cast<std::uint64_t>(static_cast<double>(window.bytes()) * (1 - loss));
+    path.sent += window.bytes() / 1343;
+    path.lost += static_cast<std::uint64_t>(static_cast<double>(window.bytes()) / 1343 * loss);
+    window.update(path, true, now);
+  }
+  return window.bytes();
+}
+
+TEST(LinkWindow, OpensWhereTheNetworkIsFreeOrOnlyNoisyAndClosesWhereItIsFull) {
+  LinkWindow window;
+  EXPECT_EQ(window_after(window, 20, 0), limits::link_window_bytes);
+  EXPECT_EQ(window_after(window, 50, 0.01), limits::link_window_bytes);
+  EXPECT_LT(window_after(window, 10, 0.5), limits::link_window_bytes / 4);
+  EXPECT_EQ(window_after(window, 200, 0), limits::link_window_bytes);
+}
+
 }  // namespace
 }  // namespace syncline::transport_test
