@@ -89,6 +89,7 @@ class Transport {
   // Queues one message (at most limits::message_bytes). False when there is no link or the lane's bound is reached: the message
   // was not taken. The control lane is never refused while the link is up, short of a bound that closes the link.
   virtual bool send(const NodeId& peer, Lane lane, BytesView message) = 0;
+  // Accepted by send() and not yet handed to the network.
   virtual std::size_t queued_bytes(const NodeId& peer, Lane lane) const = 0;
   virtual LinkStats stats(const NodeId& peer) const = 0;
 
@@ -99,7 +100,8 @@ class Transport {
   virtual int fd() const = 0;                                     // readable: call service()
   // Receives, retransmits, dials, sends; calls the handler. Returns when it must next be called even without a datagram.
   virtual Clock::time_point service(Clock::time_point now) = 0;
-  // Sends what is queued without receiving: call after a burst of send().
+  // Sends what is queued without receiving: call after a burst of send(). Should service() now be due earlier than it
+  // said, fd() becomes readable then.
   virtual void flush() = 0;
 };
 

@@ -80,6 +80,21 @@ class ClusterTest(unittest.TestCase):
     def wait_equal(self, seconds=60, **options):
         self.farm.wait_equal(self.deadline(seconds), **options)
 
+    def assert_contents(self, expected, node, known=None):
+        """The regular files of the node's folder are these: {path: digest}. `known` tells what a digest once was."""
+        found = tree.contents(node.folder)
+        if found == expected:
+            return
+        known = known or {}
+        lines = []
+        for path in sorted(expected.keys() | found.keys()):
+            wanted, got = expected.get(path), found.get(path)
+            if wanted != got:
+                lines.append(f"{path}: has {known.get(got, got)}, expected {known.get(wanted, wanted)}")
+        conflicts = [conflict["path"] for conflict in node.conflicts()]
+        self.fail(f"{node.name}: {len(lines)} of {len(expected)} files are not what was written last: {'; '.join(lines[:8])}"
+                  f"\n{len(conflicts)} conflicts: {conflicts[:8]}")
+
     def assert_one_line(self, text):
         """`text`, what a refused command wrote on standard error, is one clear line without a stack of causes."""
         lines = text.strip().splitlines()

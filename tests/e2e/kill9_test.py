@@ -21,6 +21,7 @@ class Application(threading.Thread):
         self.directory = f"app{node.number}"
         self.random = rng
         self.expected = {}  # path -> digest
+        self.known = {None: "nothing"}  # digest -> what it was, for messages
         self.stopping = threading.Event()
         self.operations = 0
         self.error = None
@@ -55,12 +56,16 @@ class Application(threading.Thread):
         target.write_bytes(data)
         if by_rename:
             os.rename(target, self.folder / path)
-        self.expected[path] = tree.digest(data)
+        self.remember(path, data)
 
     def append(self, path):
         with open(self.folder / path, "ab") as file:
             file.write(self.random.randbytes(1000))
-        self.expected[path] = tree.digest((self.folder / path).read_bytes())
+        self.remember(path, (self.folder / path).read_bytes())
+
+    def remember(self, path, data):
+        self.expected[path] = tree.digest(data)
+        self.known[self.expected[path]] = f"operation {self.operations} on {path} ({len(data)} bytes)"
 
     def rename(self, path):
         target = f"{self.directory}/renamed/{self.random.randrange(50)}"
@@ -88,8 +93,9 @@ class Kill9(e2e_case.ClusterTest):
         expected = {path: digest for a in applications for path, digest in a.expected.items()}
         self.say(f"{KILLS} kills, {sum(a.operations for a in applications)} operations, {len(expected)} files in the end")
         self.wait_equal(60)
+        known = {digest: what for a in applications for digest, what in a.known.items()}
         for node in self.farm.nodes:
-            self.assertEqual(expected, tree.contents(node.folder), f"on {node.name}")
+            self.assert_contents(expected, node, known)
             self.assertEqual([], node.conflicts(), "every path has one writer")
 
     def kill_at_random(self, applications):

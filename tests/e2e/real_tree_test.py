@@ -24,7 +24,7 @@ class RealTree(e2e_case.ClusterTest):
     def settle(self, what, expected):
         self.wait_equal(60)
         for node in self.farm.nodes:
-            self.assertEqual(expected, tree.contents(node.folder), f"{node.name} after {what}")
+            self.assert_contents(expected, node)
             self.assertEqual([], node.conflicts(), f"{what} is no conflict")
         self.say(f"{what}: {len(expected)} files are equal on all nodes")
 

@@ -106,6 +106,9 @@ void check_lost_writes(World& world, const std::vector<NodeView>& nodes) {
     if (!w.after || w.forgiven || w.after->type == FileType::directory || w.after->type == FileType::other)
       continue;
     if (world.history.is_let_go(w.path, *w.after) || overwritten(world.history, w)) continue;
+    // A chmod of a file that an apply is just replacing: its content is the former version's, and no news.
+    const bool mode_only = w.racing && w.before && is_version(w, *w.before);
+    if (mode_only) continue;
     const auto live = nodes.front().tree.find(w.path);
     if (live != nodes.front().tree.end() && is_version(w, live->second.state)) continue;
     for (const NodeView& node : nodes) {
