@@ -21,6 +21,7 @@ namespace syncline {
 
 namespace tuning {
 inline constexpr std::size_t works_max = 1024;             // paths being brought up to date at once
+inline constexpr unsigned intents_max = 2 * works_max;     // of this run's works, and of the one's before
 inline constexpr std::size_t bulk_works_max = 4;           // of those, contents too large for one message
 inline constexpr std::size_t held_bytes_max = 64 << 20;    // contents and deltas in memory for them
 inline constexpr std::size_t bulk_credit_bytes = 8 << 20;  // asked of a peer and not come yet
@@ -61,7 +62,7 @@ struct Work {
   bool again = false;    // an observation was put off: look again at the end
   DiskState expected{};  // given to the apply under way
   bool keep_displaced = false;
-  unsigned slot = 0;                       // of the intent written before the apply
+  std::optional<unsigned> slot{};          // of the intent written before the apply
   std::shared_ptr<const Signature> signature{};
   // What came for this path while it was being worked on.
   std::shared_ptr<const Bytes> next_bytes, next_delta{};
@@ -182,8 +183,13 @@ struct Replica::Impl {
   std::map<Hash128, Fetch> fetches;
   // What is being applied is in the index before it happens: after kill -9 the tree may show it though the index does not say so, and
   // it must not pass for somebody's new work.
-  std::map<PathKey, Record> intents;       // of the run before, until the first scan is over
-  std::vector<unsigned> free_slots, old_slots;
+  struct Intent {
+    Record target;
+    unsigned slot = 0;
+    bool look_again = false;  // the first scan came to it while this run was changing the path
+  };
+  std::multimap<PathKey, Intent> intents;  // of the runs before, until the path has been looked at
+  std::vector<unsigned> free_slots;
   std::map<Hash128, PathKey> staging;  // whose staged content this is: one path at a time
   std::multimap<Hash128, PathKey> staging_waiters;
   std::map<JobId, PathKey> work_jobs;
@@ -315,6 +321,9 @@ struct Replica::Impl {
   void drop_made_parent(FolderId folder, const std::string& path);
   void load_intents();
   void forget_intents();
+  void free_slot(unsigned slot);
+  bool remember_intent(Work& work);
+  void forget_intent(Work& work);
   bool take_intent(const PathKey& key, const Observation& observation, PathEntry& entry);
   void applied_work(const PathKey& key, const ApplyResult& result);
   void next_step(const PathKey& key, Work& work);

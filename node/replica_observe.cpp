@@ -14,6 +14,8 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, bo
   const PathKey key{folder, path};
   if (const auto it = works.find(key); it != works.end()) {
     it->second.again = true;  // the path is being changed by us: what was seen may be from before
+    const auto [first, last] = intents.equal_range(key);
+    std::for_each(first, last, [](auto& intent) { intent.second.look_again = true; });
     return;
   }
   if (publishing.contains(key))
@@ -33,7 +35,7 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, bo
       return;
     }
   }
-  if (at_start && take_intent(key, observation, entry)) {
+  if (take_intent(key, observation, entry)) {
     start_work(folder, path);
     return;
   }

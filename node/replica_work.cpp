@@ -124,7 +124,7 @@ void Replica::Impl::content_failed(const PathKey& key, std::uint64_t again_ms) {
 static std::string intent_name(unsigned slot) { return "apply/" + std::to_string(slot); }
 
 void Replica::Impl::load_intents() {
-  for (unsigned slot = 0; slot < tuning::works_max; ++slot) {
+  for (unsigned slot = 0; slot < tuning::intents_max; ++slot) {
     const auto saved = index.meta(intent_name(slot));
     if (!saved || saved->empty()) {
       free_slots.push_back(slot);
@@ -132,30 +132,47 @@ void Replica::Impl::load_intents() {
     }
     Reader r(*saved);
     Record record = read_record(r);
-    if (r.done()) intents[{record.folder, record.path}] = std::move(record);
-    old_slots.push_back(slot);
+    if (!r.done()) {
+      free_slot(slot);
+      continue;
+    }
+    PathKey key{record.folder, record.path};
+    intents.emplace(std::move(key), Intent{std::move(record), slot});
   }
 }
 
+void Replica::Impl::free_slot(unsigned slot) {
+  index.put_meta(intent_name(slot), "");
+  free_slots.push_back(slot);
+}
+
+// The first scan is over: what it found nothing new at needs no explanation. A path that was being worked on when it was looked at is
+// looked at again.
 void Replica::Impl::forget_intents() {
-  intents.clear();
-  for (const unsigned slot : old_slots) {
-    index.put_meta(intent_name(slot), "");
-    free_slots.push_back(slot);
-  }
-  old_slots.clear();
+  std::erase_if(intents, [&](const auto& intent) {
+    const bool over = !intent.second.look_again;
+    if (over) free_slot(intent.second.slot);
+    return over;
+  });
 }
 
-// True if what is on disk is what the run before was making visible when it died.
+// True if what is on disk is what a run before was making visible when it died.
 bool Replica::Impl::take_intent(const PathKey& key, const Observation& o, PathEntry& entry) {
-  const auto it = intents.find(key);
-  if (it == intents.end() || o.state != Observation::State::present) return false;
-  const Record& target = it->second;
-  const Content &a = target.content, &b = o.disk.content;
-  if (a.kind != b.kind || a.hash != b.hash || a.size != b.size || a.mode != b.mode || a.target != b.target || a.mtime_ns != b.mtime_ns) return false;
-  entry.disk = OnDisk{o.disk, target.dot, target.context, target.hlc};
-  index.put(key.folder, key.path, entry);
-  return true;
+  const auto [first, last] = intents.equal_range(key);
+  if (first == last) return false;
+  const auto made = std::find_if(first, last, [&](const auto& intent) {
+    return o.state == Observation::State::present && intent.second.target.content == o.disk.content;
+  });
+  if (made != last) {
+    const Record& target = made->second.target;
+    entry.disk = OnDisk{o.disk, target.dot, target.context, target.hlc};
+    index.put(key.folder, key.path, entry);
+  }
+  if (o.state != Observation::State::busy && o.state != Observation::State::failed) {
+    for (auto it = first; it != last; ++it) free_slot(it->second.slot);
+    intents.erase(first, last);
+  }
+  return made != last;
 }
 
 void Replica::Impl::apply_work(const PathKey& key, Work& work) {
@@ -165,10 +182,30 @@ void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   const Content& old = work.expected.content;
   work.keep_displaced = old.kind == Kind::file && old.size > 0 &&
                         !holds(work.expected, work.target.content) && index.conflict_needs(old.hash);
+  if (!remember_intent(work)) return content_failed(key, tuning::retry_min_ms);
   const JobId id =
       start_job(key.folder, key.path, false,
                 ApplyJob{{key.path, work.target.content, work.expected, work.bytes, work.keep_displaced}});
   work_jobs[id] = key;
+}
+
+// The owner commits before the job starts: whatever a crash leaves of the apply is then known for ours. False: no slot is free (after a
+// series of crashes, until the first scan is over).
+bool Replica::Impl::remember_intent(Work& work) {
+  if (work.target.content.kind == Kind::deleted) return true;  // leaves nothing that could pass for somebody's work
+  if (free_slots.empty()) return false;
+  work.slot = free_slots.back();
+  free_slots.pop_back();
+  Writer w;
+  write(w, work.target);
+  index.put_meta(intent_name(*work.slot), w.data());
+  return true;
+}
+
+void Replica::Impl::forget_intent(Work& work) {
+  if (!work.slot) return;
+  free_slot(*work.slot);
+  work.slot.reset();
 }
 
 void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) {
@@ -176,10 +213,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
   if (it == works.end()) return;
   Work& work = it->second;
   using Outcome = ApplyResult::Outcome;
-  if (work.slot != UINT32_MAX) {
-    index.put_meta(intent_name(work.slot), "");
-    free_slots.push_back(work.slot);
-  }
+  forget_intent(work);
   for (const std::string& parent : result.made_parents) {
     if (work.target.dot.actor == options.actor) {  // our own version (a restored one): its directories are ours, too
       effects.push_back(LookAt{key.folder, parent});
