@@ -93,6 +93,9 @@ Status Daemon::open_index() {
   Actor actor{replica.actor, home_.identity.node, {}};
   sign(actor, home_.cluster.cluster, home_.identity.signing);
   replica.actor_certificate = encode_actor(actor);
+  for (const Member& member : home_.members) {
+    if (member.state == MemberState::joined) replica.members.push_back(member.node);
+  }
   randombytes_buf(&replica.random_seed, sizeof replica.random_seed);
   replica_ = std::make_unique<Replica>(*index_, std::move(replica));
 
@@ -101,6 +104,7 @@ Status Daemon::open_index() {
   folder.identity = {home_.cluster.cluster, 1};
   folder.key = &hash_key_;
   folder.rescan = std::chrono::seconds(home_.config.rescan_seconds);
+  folder.looks_as_of = [this] { return replica_->looks_as_of(); };
   folder_ = std::make_unique<FolderRunner>(std::move(folder), loop_, executor_, *index_, *kv_,
                                            [this](Event e) { tell(std::move(e)); });
   return {};

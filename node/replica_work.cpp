@@ -11,6 +11,8 @@ static bool holds(const DiskState& disk, const Content& content) {
          disk.content.size == content.size;
 }
 
+static std::size_t bytes_of(const std::shared_ptr<const Bytes>& bytes) { return bytes ? bytes->size() : 0; }
+
 // Begins to bring a path to its live version, unless it is there already, is being worked on, or there is no
 // room now (the pending list in the index remembers it).
 void Replica::Impl::start_work(FolderId folder, const std::string& path, const NodeId& from,
@@ -23,18 +25,61 @@ void Replica::Impl::start_work(FolderId folder, const std::string& path, const N
     return;
   }
   const Record& live = *entry->live;
-  if (const auto it = works.find(key); it != works.end()) {
-    Work& w = it->second;
-    if (w.target.dot == live.dot || (!bytes && !delta)) return;
-    w.next_bytes = std::move(bytes), w.next_delta = std::move(delta), w.next_dot = live.dot,
-    w.next_from = from;
+  if (!scanned.contains(folder) && !works.contains(key)) {
+    if (!await_look(key, {from, std::move(bytes), std::move(delta), live.dot})) backlog.insert(folder);
     return;
   }
+  begin_work(key, *entry, from, std::move(bytes), std::move(delta));
+}
+
+// False: too many wait already.
+bool Replica::Impl::await_look(const PathKey& key, Awaited what) {
+  const bool fresh = !awaited.contains(key);
+  if (!fresh && !what.bytes && !what.delta) return true;
+  if (fresh && (stopped.contains(key.folder) || awaited.size() >= tuning::works_max)) return false;
+  if (fresh) effects.push_back(LookAt{key.folder, key.path});
+  drop_awaited(key);
+  const std::size_t held = bytes_of(what.bytes) + bytes_of(what.delta);
+  if (held_bytes + held > tuning::held_bytes_max) what.bytes = what.delta = nullptr;
+  held_bytes += bytes_of(what.bytes) + bytes_of(what.delta);
+  awaited[key] = std::move(what);
+  return true;
+}
+
+// The end of every observation: what is to be done to the path can be done now.
+void Replica::Impl::looked_at(const PathKey& key) {
+  const auto it = awaited.find(key);
+  if (it == awaited.end() && scanned.contains(key.folder)) return start_work(key.folder, key.path);
+  const Awaited what = it == awaited.end() ? Awaited{} : it->second;
+  drop_awaited(key);
+  const auto entry = index.get(key.folder, key.path);
+  if (!owns(key.folder) || !entry || !entry->pending()) return;
+  const bool fits = what.dot == entry->live->dot;
+  begin_work(key, *entry, what.from, fits ? what.bytes : nullptr, fits ? what.delta : nullptr);
+}
+
+void Replica::Impl::drop_awaited(const PathKey& key) {
+  const auto it = awaited.find(key);
+  if (it == awaited.end()) return;
+  held_bytes -= bytes_of(it->second.bytes) + bytes_of(it->second.delta);
+  awaited.erase(it);
+}
+
+void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const NodeId& from,
+                               std::shared_ptr<const Bytes> bytes, std::shared_ptr<const Bytes> delta) {
+  const FolderId folder = key.folder;
+  const Record& live = *entry.live;
+  if (const auto it = works.find(key); it != works.end()) {
+    Work& w = it->second;
+    if (w.target.dot == live.dot) return;
+    if (bytes || delta) w.next_bytes = std::move(bytes), w.next_delta = std::move(delta), w.next_dot = live.dot, w.next_from = from;
+    return abandon_fetch(key, live.content);
+  }
   if (publishing.contains(key)) return;
-  const DiskState disk = entry->disk ? entry->disk->state : DiskState{};
+  const DiskState disk = entry.disk ? entry.disk->state : DiskState{};
   const bool bulk = live.content.kind == Kind::file && live.content.size > limits::range_bytes && !bytes &&
                     !delta && !holds(disk, live.content);
-  const std::size_t held = (bytes ? bytes->size() : 0) + (delta ? delta->size() : 0);
+  const std::size_t held = bytes_of(bytes) + bytes_of(delta);
   if (stopped.contains(folder) || works.size() >= tuning::works_max ||
       (bulk && bulk_works >= tuning::bulk_works_max) || held_bytes + held > tuning::held_bytes_max) {
     backlog.insert(folder);
@@ -121,60 +166,6 @@ void Replica::Impl::content_failed(const PathKey& key, std::uint64_t again_ms) {
   end_work(key);
 }
 
-static std::string intent_name(unsigned slot) { return "apply/" + std::to_string(slot); }
-
-void Replica::Impl::load_intents() {
-  for (unsigned slot = 0; slot < tuning::intents_max; ++slot) {
-    const auto saved = index.meta(intent_name(slot));
-    if (!saved || saved->empty()) {
-      free_slots.push_back(slot);
-      continue;
-    }
-    Reader r(*saved);
-    Record record = read_record(r);
-    if (!r.done()) {
-      free_slot(slot);
-      continue;
-    }
-    PathKey key{record.folder, record.path};
-    intents.emplace(std::move(key), Intent{std::move(record), slot});
-  }
-}
-
-void Replica::Impl::free_slot(unsigned slot) {
-  index.put_meta(intent_name(slot), "");
-  free_slots.push_back(slot);
-}
-
-// The first scan is over: what it found nothing new at needs no explanation. A path that was being worked on when it was looked at is
-// looked at again.
-void Replica::Impl::forget_intents() {
-  std::erase_if(intents, [&](const auto& intent) {
-    const bool over = !intent.second.look_again;
-    if (over) free_slot(intent.second.slot);
-    return over;
-  });
-}
-
-// True if what is on disk is what a run before was making visible when it died.
-bool Replica::Impl::take_intent(const PathKey& key, const Observation& o, PathEntry& entry) {
-  const auto [first, last] = intents.equal_range(key);
-  if (first == last) return false;
-  const auto made = std::find_if(first, last, [&](const auto& intent) {
-    return o.state == Observation::State::present && intent.second.target.content == o.disk.content;
-  });
-  if (made != last) {
-    const Record& target = made->second.target;
-    entry.disk = OnDisk{o.disk, target.dot, target.context, target.hlc};
-    index.put(key.folder, key.path, entry);
-  }
-  if (o.state != Observation::State::busy && o.state != Observation::State::failed) {
-    for (auto it = first; it != last; ++it) free_slot(it->second.slot);
-    intents.erase(first, last);
-  }
-  return made != last;
-}
-
 void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   const auto entry = index.get(key.folder, key.path);
   work.applying = true;
@@ -189,31 +180,13 @@ void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   work_jobs[id] = key;
 }
 
-// The owner commits before the job starts: whatever a crash leaves of the apply is then known for ours. False: no slot is free (after a
-// series of crashes, until the first scan is over).
-bool Replica::Impl::remember_intent(Work& work) {
-  if (work.target.content.kind == Kind::deleted) return true;  // leaves nothing that could pass for somebody's work
-  if (free_slots.empty()) return false;
-  work.slot = free_slots.back();
-  free_slots.pop_back();
-  Writer w;
-  write(w, work.target);
-  index.put_meta(intent_name(*work.slot), w.data());
-  return true;
-}
-
-void Replica::Impl::forget_intent(Work& work) {
-  if (!work.slot) return;
-  free_slot(*work.slot);
-  work.slot.reset();
-}
-
 void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) {
   const auto it = works.find(key);
   if (it == works.end()) return;
   Work& work = it->second;
   using Outcome = ApplyResult::Outcome;
   forget_intent(work);
+  disturb(key);
   for (const std::string& parent : result.made_parents) {
     if (work.target.dot.actor == options.actor) {  // our own version (a restored one): its directories are ours, too
       effects.push_back(LookAt{key.folder, parent});
@@ -264,10 +237,10 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       break;
     case Outcome::not_empty: {
       // Entries below that are not known to go: files written meanwhile, or such as cannot be synced.
-      const auto retry = retries.find(key);
-      if (retry != retries.end() && retry->second.count >= 3)
+      const unsigned failures = retries.count(key);
+      if (failures >= 3)
         effects.push_back(LookAt{key.folder, key.path, true});
-      if (retry != retries.end() && retry->second.count == 8)
+      if (failures == 8)
         problem(key.path, "deleted elsewhere, but it has entries here that are not synced");
       retry_later(key);
       break;
@@ -360,8 +333,7 @@ void Replica::Impl::end_work(const PathKey& key) {
 
 // Something below a directory went: if the directory itself waits to be deleted, it may be empty now.
 void Replica::Impl::hasten(FolderId folder, std::string_view directory) {
-  const auto it = retries.find({folder, std::string(directory)});
-  if (it != retries.end() && it->second.at_ms != UINT64_MAX) it->second = {now.mono_ms + 10, 0, 0};
+  retries.hasten({folder, std::string(directory)}, now.mono_ms + 10);
 }
 
 void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
@@ -369,10 +341,7 @@ void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
     backlog.insert(key.folder);
     return;
   }
-  Retry& r = retries[key];
-  r.backoff_ms = std::clamp(r.backoff_ms * 2, min_ms, tuning::retry_max_ms);
-  r.at_ms = now.mono_ms + r.backoff_ms;
-  ++r.count;
+  retries.failed(key, now.mono_ms, min_ms, tuning::retry_max_ms);
 }
 
 // Takes up pending paths that found no room when they came: passes over the pending list in tree order, a slice at a time, until one pass
@@ -468,8 +437,8 @@ void Replica::Impl::job_done(JobId id, FileOutcome& outcome) {
   if (const auto key = take(work_jobs, id)) {
     if (const auto* applied = std::get_if<ApplyResult>(&outcome)) return applied_work(*key, *applied);
     if (const auto* staged = std::get_if<Result<Staged>>(&outcome)) return content_staged(*key, *staged);
-  } else if (const auto hash = take(fetch_jobs, id)) {
-    fetch_job_done(*hash, outcome);
+  } else if (const auto fetch = take(fetch_jobs, id)) {
+    fetch_job_done(*fetch, outcome);
   } else if (const auto serving = take(serving_jobs, id)) {
     if (const auto* bytes = std::get_if<Result<Bytes>>(&outcome)) served(*serving, *bytes);
   } else if (publish_jobs.contains(id)) {

@@ -88,7 +88,7 @@ void Application::edit(const std::string& path, bool sneak) {
   if (!old || old->type != FileType::file) return;
   std::string bytes = history_.bytes(old->content);
   const std::string patch = fresh_bytes(std::min<std::size_t>(bytes.size(), 100));
-  if (patch.size() > bytes.size()) return;
+  if (bytes.empty() || patch.size() > bytes.size()) return;
   const std::size_t place = bytes.size() == patch.size() ? 0 : random_.below(bytes.size() - patch.size());
   bytes.replace(place, patch.size(), patch);
   write(path, bytes, sneak);

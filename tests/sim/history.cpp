@@ -17,8 +17,9 @@ void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& pa
   if (after) {
     showable_.insert({path, after->type, after->content, after->target});
   }
+  const bool of_untold = !after && untold_[node].contains(path);
   writes_.push_back(
-      {writes_.size(), at_us, node, path, std::move(before), std::move(after), false, racing_, false});
+      {writes_.size(), at_us, node, path, std::move(before), std::move(after), false, racing_, of_untold, false});
 }
 
 void History::half_written(std::size_t node, const std::string& path, const std::string& bytes) {

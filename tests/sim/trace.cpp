@@ -161,7 +161,7 @@ std::string to_text(const Event& event, const World&) {
     std::string operator()(const LaneWritable& e) const { return "lane writable " + peer_text(e.peer); }
     std::string operator()(const Observed& e) const {
       const Observation& o = e.observation;
-      return fmt::format("observed{} {} {} {} inode {} ctime {} {}", e.at_start ? " at start" : "", o.path,
+      return fmt::format("observed {} {} {} inode {} ctime {} {}", o.path,
                          state_text(o.state),
                          o.state == Observation::State::present ? to_text(o.disk.content) : "",
                          o.disk.print.inode, o.disk.print.ctime_ns, o.problem);
