@@ -108,6 +108,7 @@ std::vector<LbPart> make_lb_parts(const LbPlan& plan, bool explain) {
   std::vector<LbPart> out = balancer_parts(plan, explanations(explain, o.balancer));
   for (LbPart& part : out)
     part.title = fmt::format("the balancer ({})", kLbPrograms[static_cast<int>(o.balancer)]);
+  out.front().notes.push_back("Plain HTTP: the lines for your certificate are yours to add.");
   LbExplain app_explain = explanations(explain, *o.app_server);
   app_explain.erase("check");  // there was nothing to ask before
   const auto groups = alike(plan.servers);

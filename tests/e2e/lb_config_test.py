@@ -3,6 +3,8 @@ that is not ready, and a site that stays up when none is."""
 import http.client
 import http.server
 import shutil
+import stat
+import subprocess
 import threading
 import tomllib
 import urllib.parse
@@ -241,6 +243,58 @@ class Printed(e2e_case.ClusterTest):
                                     lambda: f"{kind}: {why}; it answers {method}: {self.takers(kind, method, 6)}",
                                     self.deadline(15))
         self.say(f"every balancer serves: {why}")
+
+
+class WithToken(e2e_case.ClusterTest):
+    """A node that listens on every interface wants its token for files, from its own web server, too."""
+
+    nodes = 0
+
+    def test_the_web_server_shows_the_token(self):
+        node = self.farm.new_node()
+        node.found()
+        config = node.home / "config.toml"
+        config.write_text(config.read_text().replace(f'http = "127.0.0.1:{node.http_port}"', f'http = "0.0.0.0:{node.http_port}"'))
+        node.start()
+        node.wait_ready()
+        self.assertEqual(401, node.http("/v1/status")[0])
+        self.assertEqual([f"0.0.0.0:{node.http_port}"], [member["http"] for member in node.json("cluster", "members")["members"]])
+        for kind in filter(installed, ("nginx", "apache", "caddy")):
+            self.assertEqual(404, self.status_of_a_miss(node, kind, token=True), f"{kind}: the node says that it has no such file")
+            if kind == "caddy":  # the others do not start without their token file
+                self.assertIn(self.status_of_a_miss(node, kind, token=False), (401, 403))
+            self.say(f"{kind} shows the token")
+
+    def status_of_a_miss(self, node, kind, token):
+        port = free_port()
+        printed = node.json("lb", "nginx", "--app-server", kind, f"--server={node.name}=127.0.0.1:{port}",
+                            "--app-backend", f"127.0.0.1:{free_port()}")
+        parts = parts_of(printed, node.name)
+        directory = self.farm.directory / f"{kind}-{token}"
+        secret = (node.home / "http-token").read_text().splitlines()[-1] if token else "wrong"
+        server = WebServer(kind, directory, parts, env={"SYNCLINE_HTTP_TOKEN": secret})
+        # The command that the part's note gives, with this test's places in it.
+        for command in [note.strip() for part in parts for note in part["notes"] if "umask" in note]:
+            command = command.replace("/var/lib/syncline", str(node.home)).replace(f"/etc/{'apache2' if kind == 'apache' else kind}", str(directory))
+            subprocess.run(["sh", "-c", command], check=True)
+            self.assertEqual(0o600, stat.S_IMODE((directory / "syncline-token.conf").stat().st_mode))
+        server.start()
+        try:
+            return e2e_case.wait_until(lambda: status_at(port, "/uploads/nothing.jpg"), f"{kind} answers", self.deadline(15))
+        finally:
+            server.stop()
+
+
+def status_at(port, path):
+    """The status of a GET; None where nobody listens yet."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return None
+    finally:
+        connection.close()
 
 
 if __name__ == "__main__":
