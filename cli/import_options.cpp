@@ -15,7 +15,8 @@ constexpr const char* kSymlinks = "a symlink travels as a symlink, whatever it p
 constexpr const char* kOutput =
     "output for people: syncline status and journalctl -u synclined tell what happens";
 constexpr const char* kDeletes =
-    "what is deleted on one server is deleted on all, in order with the writes; an emptied or unmounted folder "
+    "what is deleted on one server is deleted on all, in order with the writes; an emptied or unmounted "
+    "folder "
     "deletes nothing";
 constexpr const char* kDelta = "deltas are made where they are worth it; nothing to choose";
 constexpr const char* kCompression =

@@ -3,6 +3,7 @@ import json
 import urllib.parse
 
 import e2e_case
+from examples_test import Example
 from farm.ports import free_port
 from lb_farm import Application, WebServer, parts_of
 
@@ -108,6 +109,19 @@ class LbCheck(e2e_case.ClusterTest):
         self.assertEqual(1, done.returncode, done.stdout + done.stderr)
         self.assertRegex(done.stdout, r"(?m)^problem +missing health check: web3 is not ready \(502\), and the balancer sent it \d+ req")
         self.assertRegex(done.stdout, r"(?m)^problem +stale reads: web3 lacked \d+ of 12 uploads after 500 ms$")
+
+    def test_a_form_to_a_php_handler(self):
+        node, port = self.farm.nodes[0], free_port()
+        with Example("upload.php", node.folder, f"http://127.0.0.1:{node.http_port}") as handler:
+            others = [f"--server={other.name}=127.0.0.1:{9000 + other.number}" for other in self.farm.nodes[1:]]
+            printed = self.printed("nginx", f"--server={node.name}=127.0.0.1:{port}", f"--folder={node.folder}",
+                                   "--app-backend", f"127.0.0.1:{handler.port}", *others)
+            self.serve("nginx", "php", parts_of(printed, node.name))
+            url, how = f"http://127.0.0.1:{port}/upload/", ["--form", "file", "--upload-path", "/"]
+            e2e_case.wait_until(lambda: self.check(url, *how, servers=[]).returncode == 0, "uploads are taken", self.deadline(15))
+            done = self.check(url, *how)
+            self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+            self.assertIn("12 of 12 uploads were there when read back at once", done.stdout)
 
     def test_bad_input(self):
         self.assert_refused(self.check(f"http://127.0.0.1:{free_port()}/", servers=[]), 1, "nobody answers")
