@@ -11,8 +11,8 @@ std::string dot_text(const Dot& dot) { return fmt::format("{}:{}", to_hex(dot.ac
 
 std::string vector_text(const VersionVector& v) {
   std::string out;
-  for (const auto& e : v.entries()) out += (out.empty() ? "" : " ") + dot_text({e.actor, e.seq});
-  return "{" + out + "}";
+  for (const auto& e : v.entries()) out.append(out.empty() ? "" : " ").append(dot_text({e.actor, e.seq}));
+  return fmt::format("{{{}}}", out);
 }
 
 std::string short_hash(const Hash128& hash) { return to_hex(hash).substr(0, 8); }
