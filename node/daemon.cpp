@@ -12,7 +12,8 @@ namespace syncline {
 namespace {
 
 constexpr std::size_t kEventsPerCommit = 512;
-constexpr std::size_t kOverflowBytes = 12 << 20;  // a lane: above the credit that a peer has with us
+constexpr std::size_t kOverflowBytes = 16 << 20;  // a lane: above the credit that a peer has with us
+constexpr std::size_t kPushedBytes = 2 << 20;     // of it for what nobody has asked for
 
 std::uint64_t ms_since_epoch() {
   using namespace std::chrono;
@@ -232,7 +233,8 @@ void Daemon::send(Send& message) {
   Overflow& waiting = overflow_[{message.peer, message.lane}];
   if (waiting.messages.empty() && transport_->send(message.peer, message.lane, message.message)) return;
   if (!link_up_.contains(message.peer)) return;
-  if (waiting.bytes + message.message.size() > kOverflowBytes) return tell(SendRefused{message.peer, message.lane});
+  const std::size_t most = message.asked_for ? kOverflowBytes : kPushedBytes;
+  if (waiting.bytes + message.message.size() > most) return tell(SendRefused{message.peer, message.lane});
   waiting.bytes += message.message.size();
   waiting.messages.push_back(std::move(message.message));
 }

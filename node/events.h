@@ -165,6 +165,7 @@ struct Send {
   NodeId peer;
   Lane lane = Lane::control;
   Bytes message;
+  bool asked_for = true;  // else it may be refused as soon as the lane is busy (SendRefused): the peer will ask
 };
 struct StartJob {
   FileJob job;

@@ -37,7 +37,7 @@ void Replica::Impl::step(const Event& event, Now at) {
     void operator()(const Received& e) { r.received(e.peer, e.message); }
     void operator()(const SendRefused& e) {
       const auto it = r.links.find(e.peer);
-      if (it != r.links.end() && e.lane == Lane::small) it->second.pushing = false;
+      if (it != r.links.end() && e.lane == Lane::small) it->second.pushing = false;  // until it has caught up by asking
     }
     void operator()(const LaneWritable& e) {
       const auto it = r.links.find(e.peer);

@@ -285,7 +285,7 @@ void Replica::Impl::flush_push() {
     for (auto& [node, peer] : links) {
       if (!peer.greeted || !peer.pushing) continue;
       if (!encoded) encoded = encode(m);
-      effects.push_back(Send{node, Lane::small, *encoded});
+      effects.push_back(Send{node, Lane::small, *encoded, false});
       peer.announced.raise(options.actor, pushed_seq);
     }
   }

@@ -371,6 +371,7 @@ struct Replica::Impl {
   void retry_later(const PathKey& key, std::uint64_t min_ms = tuning::retry_min_ms);
   void local_version_displaced(const PathKey& key, const DiskState& displaced,
                                const std::optional<OnDisk>& before);
+  void put_off(FolderId folder);
   void next_backlog();
   void touch_parent(FolderId folder, const std::string& path);
   void touch(const PathKey& directory);

@@ -26,7 +26,7 @@ void Replica::Impl::start_work(FolderId folder, const std::string& path, const N
   }
   const Record& live = *entry->live;
   if (!scanned.contains(folder) && !works.contains(key)) {
-    if (!await_look(key, {from, std::move(bytes), std::move(delta), live.dot})) backlog.insert(folder);
+    if (!await_look(key, {from, std::move(bytes), std::move(delta), live.dot})) put_off(folder);
     return;
   }
   begin_work(key, *entry, from, std::move(bytes), std::move(delta));
@@ -82,7 +82,7 @@ void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const
   const std::size_t held = bytes_of(bytes) + bytes_of(delta);
   if (stopped.contains(folder) || works.size() >= tuning::works_max ||
       (bulk && bulk_works >= tuning::bulk_works_max) || held_bytes + held > tuning::held_bytes_max) {
-    backlog.insert(folder);
+    put_off(folder);
     return;
   }
   Work& work = works[key];
@@ -338,10 +338,16 @@ void Replica::Impl::hasten(FolderId folder, std::string_view directory) {
 
 void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
   if (retries.size() >= tuning::retries_max && !retries.contains(key)) {
-    backlog.insert(key.folder);
+    put_off(key.folder);
     return;
   }
   retries.failed(key, now.mono_ms, min_ms, tuning::retry_max_ms);
+}
+
+// A path found no room now. The pass under way may be past it already: another one follows.
+void Replica::Impl::put_off(FolderId folder) {
+  backlog.insert(folder);
+  passes[folder].missed = true;
 }
 
 // Takes up pending paths that found no room when they came: passes over the pending list in tree order, a slice at a time, until one pass
