@@ -92,7 +92,7 @@ std::string read_all(FileSystem& fs, const std::string& path) {
 std::optional<Shown> read_one(FileSystem& fs, History& history, const std::string& path) {
   const auto stat = fs.stat(path);
   if (!stat) return std::nullopt;
-  Shown out{{stat->type, 0, 0, {}}, stat->print.mtime_ns, stat->print.inode};
+  Shown out{{stat->type, 0, 0, {}}, stat->print.mtime_ns, stat->print.inode, stat->print.ctime_ns};
   if (stat->type == FileType::file) out.state.content = history.content(read_all(fs, path));
   if (stat->type == FileType::symlink)
     out.state.target = fs.read_link(path).value_or("");

@@ -28,6 +28,7 @@ struct Shown {
   State state;
   std::int64_t mtime_ns = 0;
   std::uint64_t inode = 0;
+  std::int64_t ctime_ns = 0;
 };
 using Tree = std::map<std::string, Shown>;  // without the root and without .syncline
 
