@@ -89,7 +89,7 @@ TEST(Member, every_cut_and_every_extra_byte_is_malformed) {
   bad_state.back() = 3;
   EXPECT_FALSE(decode_member(bad_state));
   Bytes other_format = good;
-  for (const char format : {2, 3}) {  // 2 wants an HTTP address behind it
+  for (const char format : {'\x02', '\x03'}) {  // 2 wants an HTTP address behind it
     other_format.front() = format;
     EXPECT_FALSE(decode_member(other_format));
   }
