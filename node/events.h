@@ -68,6 +68,7 @@ struct StageVersionJob {
 };  // small bytes straight to the versions
 struct HasVersionJob {
   Hash128 hash;
+  bool verify = false;
 };
 struct DropVersionJob {
   Hash128 hash;

@@ -53,7 +53,7 @@ struct Runner {
         .and_then([&] { return staged(folder, job.hash, true); });
   }
 
-  FileOutcome operator()(const HasVersionJob& job) { return folder.has_version(job.hash); }
+  FileOutcome operator()(const HasVersionJob& job) { return folder.has_version(job.hash, job.verify); }
 
   FileOutcome operator()(const DropVersionJob& job) {
     return folder.drop_version(job.hash).map([] { return Staged{}; });

@@ -230,7 +230,7 @@ void Replica::Impl::next_versions() {
     const Conflict entry = std::move(version_queue.front());
     version_queue.pop_front();
     const JobId id = start_job(entry.loser.folder, "#" + to_hex(entry.loser.content.hash), false,
-                               HasVersionJob{entry.loser.content.hash});
+                               HasVersionJob{entry.loser.content.hash, index.after_power_loss()});
     version_jobs[id] = {entry, false};
   }
 }

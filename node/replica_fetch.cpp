@@ -27,7 +27,7 @@ void Replica::Impl::start_fetch(Fetch fetch, const NodeId& first) {
     return;
   }
   fetch.total = fetch.encoding == Encoding::delta ? limits::range_bytes : fetch.size;
-  fetch.last_progress_ms = fetch.own_progress_ms = now.mono_ms;
+  fetch.progress_ms = now.mono_ms;
   fetch.serial = next_fetch++;
   Fetch& f = fetches[hash] = std::move(fetch);
   if (links.contains(first)) f.peer = first;
@@ -53,9 +53,15 @@ void Replica::Impl::choose_peer(Fetch& fetch) {
 
 // What a peer owes us is bounded, so that its queues are.
 static bool credit_left(const Peer& peer) {
-  std::uint64_t owed = 0;
-  for (const auto& [id, want] : peer.wants) owed += want.length;
-  return owed < tuning::bulk_credit_bytes;
+  return peer.owed_bytes < tuning::bulk_credit_bytes && peer.wants.size() < tuning::small_wants_max;
+}
+
+// Takes a want off the peer's account, because it was answered or is forgotten.
+static WantRef take_want(Peer& peer, std::map<std::uint64_t, WantRef>::iterator want) {
+  const WantRef ref = want->second;
+  peer.owed_bytes -= ref.length;
+  peer.wants.erase(want);
+  return ref;
 }
 
 // Asks for as much as the credit allows.
@@ -65,8 +71,7 @@ void Replica::Impl::ask(Fetch& f) {
   const auto link = links.find(f.peer);
   if (link == links.end()) return;  // nobody left: fetch_timeouts() ends it
   Peer& peer = link->second;
-  while (f.asked < f.total && credit_left(peer) &&
-         peer.wants.size() + peer.outbox.size() < tuning::small_wants_max) {
+  while (f.asked < f.total && credit_left(peer)) {
     Want::Item item{.id = next_want++,
                     .folder = f.path.folder,
                     .path = f.path.path,
@@ -78,8 +83,11 @@ void Replica::Impl::ask(Fetch& f) {
     item.length = static_cast<std::uint32_t>(std::min<std::uint64_t>(f.total - f.asked, limits::range_bytes));
     f.asked += item.length;
     peer.wants[item.id] = {f.hash, item.offset, item.length};
+    peer.owed_bytes += item.length;
+    f.want_ids.push_back(item.id);
     peer.outbox.push_back(std::move(item));
   }
+  if (f.asked < f.total) hungry.insert(f.hash);
 }
 
 void Replica::Impl::flush_wants() {
@@ -102,15 +110,12 @@ void Replica::Impl::flush_wants() {
 void Replica::Impl::on(Peer& peer, Piece& m) {
   const auto want = peer.wants.find(m.id);
   if (want == peer.wants.end()) return;  // asked of a fetch that has ended
-  const WantRef ref = want->second;
-  peer.wants.erase(want);
+  const WantRef ref = take_want(peer, want);
   const auto it = fetches.find(ref.hash);
   if (it != fetches.end()) {
-    it->second.own_progress_ms = now.mono_ms;
-    // The lane is one queue: what waits behind this piece is on its way as well.
-    for (auto& [hash, other] : fetches) {
-      if (other.peer == peer.node && other.is_bulk() == it->second.is_bulk()) other.last_progress_ms = now.mono_ms;
-    }
+    std::erase(it->second.want_ids, m.id);
+    it->second.progress_ms = now.mono_ms;
+    peer.lane_progress_ms[it->second.is_bulk()] = now.mono_ms;
   }
   if (it != fetches.end() && it->second.peer == peer.node && !it->second.finishing && it->second.progress_known)
     take_piece(it->second, ref, m);
@@ -140,18 +145,21 @@ void Replica::Impl::take_piece(Fetch& f, const WantRef& ref, Piece& m) {
 
 // A place among this peer's wants may be free.
 void Replica::Impl::ask_more(Peer& peer) {
-  for (auto& [hash, other] : fetches) {
-    if (peer.wants.size() + peer.outbox.size() >= tuning::small_wants_max) return;
-    if (other.peer == peer.node && other.asked < other.total) ask(other);
+  for (auto it = hungry.begin(); it != hungry.end() && credit_left(peer);) {
+    const auto fetch = fetches.find(*it);
+    const bool over = fetch == fetches.end() || fetch->second.asked >= fetch->second.total;
+    if (over || fetch->second.peer == peer.node) it = hungry.erase(it);  // ask() puts it back
+    else ++it;
+    if (!over && fetch->second.peer == peer.node) ask(fetch->second);
   }
 }
 
 void Replica::Impl::on(Peer& peer, Unavailable& m) {
   const auto want = peer.wants.find(m.id);
   if (want == peer.wants.end()) return;
-  const Hash128 hash = want->second.hash;
-  peer.wants.erase(want);
+  const Hash128 hash = take_want(peer, want).hash;
   const auto it = fetches.find(hash);
+  if (it != fetches.end()) std::erase(it->second.want_ids, m.id);
   if (it != fetches.end() && it->second.peer == peer.node && !it->second.finishing) {
     if (it->second.encoding == Encoding::raw) it->second.refused.insert(peer.node);
     fetch_failed_at(hash);
@@ -162,9 +170,9 @@ void Replica::Impl::on(Peer& peer, Unavailable& m) {
 // The peer being asked cannot give it: the whole instead of the delta, then the next peer, then later.
 void Replica::Impl::fetch_failed_at(Hash128 hash) {
   Fetch& f = fetches.at(hash);
-  forget_wants(hash);
+  forget_wants(f);
   f.delta.clear();
-  f.last_progress_ms = f.own_progress_ms = now.mono_ms;
+  f.progress_ms = now.mono_ms;
   if (f.encoding == Encoding::delta) {
     const NodeId peer = f.peer;
     Fetch whole{.purpose = f.purpose, .path = f.path, .hash = f.hash, .size = f.size};
@@ -192,16 +200,19 @@ void Replica::Impl::abandon_fetch(const PathKey& key, const Content& wanted) {
   if (work == works.end() || work->second.applying || work->second.target.content.hash == wanted.hash) return;
   const auto fetch = fetches.find(work->second.target.content.hash);
   if (fetch == fetches.end() || fetch->second.purpose != Fetch::For::work || fetch->second.path != key) return;
-  forget_wants(fetch->first);
+  forget_wants(fetch->second);
   fetches.erase(fetch);
   end_work(key);
 }
 
-void Replica::Impl::forget_wants(const Hash128& hash) {
+void Replica::Impl::forget_wants(Fetch& f) {
   for (auto& [node, peer] : links) {
-    std::erase_if(peer.wants, [&](const auto& w) { return w.second.hash == hash; });
-    std::erase_if(peer.outbox, [&](const auto& w) { return w.hash == hash; });
+    for (const std::uint64_t id : f.want_ids) {
+      if (const auto want = peer.wants.find(id); want != peer.wants.end()) take_want(peer, want);
+    }
+    if (!f.want_ids.empty()) std::erase_if(peer.outbox, [&](const auto& w) { return w.hash == f.hash; });
   }
+  f.want_ids.clear();
 }
 
 void Replica::Impl::start_fetch_job(const Fetch& f, decltype(FileJob::work) work) {
@@ -217,7 +228,7 @@ void Replica::Impl::fetch_job_done(const FetchJob& job, FileOutcome& outcome) {
   const Hash128 hash = job.hash;
   if (const auto* progress = std::get_if<StageProgress>(&outcome)) {
     f.progress_known = true;
-    f.last_progress_ms = now.mono_ms;
+    f.progress_ms = now.mono_ms;
     f.written = f.asked = std::min(progress->have_bytes, f.size);
   } else if (auto* staged = std::get_if<Result<Staged>>(&outcome)) {
     if (f.finishing) {
@@ -233,7 +244,7 @@ void Replica::Impl::fetch_job_done(const FetchJob& job, FileOutcome& outcome) {
     --f.writes;
     if (*staged) {
       f.written = std::min(f.size, f.written + limits::range_bytes);
-      f.last_progress_ms = now.mono_ms;
+      f.progress_ms = now.mono_ms;
     } else {
       problem(f.path.path, staged->error().message);
       f.failed = true;
@@ -253,7 +264,7 @@ void Replica::Impl::end_fetch(Hash128 hash, bool ok) {
   const auto it = fetches.find(hash);
   Fetch f = std::move(it->second);
   fetches.erase(it);
-  forget_wants(f.hash);
+  forget_wants(f);
   if (ok) vain_rounds.erase(f.hash);
   if (f.purpose == Fetch::For::version) {
     for (const Conflict& c : index.conflicts_of(f.path.folder, f.path.path)) {
@@ -358,8 +369,11 @@ void Replica::Impl::fetch_timeouts() {
   std::vector<Hash128> late;
   for (auto& [hash, f] : fetches) {
     const bool waiting = !f.finishing && f.writes == 0 && f.progress_known;
-    const bool is_late = now.mono_ms > f.last_progress_ms + tuning::want_timeout_ms ||
-                         now.mono_ms > f.own_progress_ms + tuning::want_expiry_ms;
+    // The lane is one queue: while pieces of others come, this one's may be behind them.
+    const auto link = links.find(f.peer);
+    const std::uint64_t lane_ms = link == links.end() ? 0 : link->second.lane_progress_ms[f.is_bulk()];
+    const bool is_late = now.mono_ms > std::max(f.progress_ms, lane_ms) + tuning::want_timeout_ms ||
+                         now.mono_ms > f.progress_ms + tuning::want_expiry_ms;
     if (waiting && (f.peer.is_zero() || is_late)) late.push_back(hash);
   }
   for (const Hash128& hash : late) {

@@ -47,7 +47,7 @@ void Replica::Impl::on(Peer& peer, Hello& m) {
   look_for_gaps(peer, true);
   if (!fetches.empty()) {
     for (auto& [hash, fetch] : fetches) {
-      if (fetch.peer.is_zero()) fetch.tried.clear(), fetch.last_progress_ms = 0;
+      if (fetch.peer.is_zero()) fetch.tried.clear(), fetch.progress_ms = 0;
     }
   }
   retries.all_due(now.mono_ms);

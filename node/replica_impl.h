@@ -85,7 +85,8 @@ struct Fetch {
   std::uint64_t written = 0;    // bytes staged
   std::size_t writes = 0;       // StageWriteJobs under way
   Bytes delta{};                // collected
-  std::uint64_t last_progress_ms = 0, own_progress_ms = 0;  // of what waits in the same lane; of this one
+  std::vector<std::uint64_t> want_ids{};  // asked and not answered
+  std::uint64_t progress_ms = 0;
   bool progress_known = false;  // StageProgress has come
   bool finishing = false;
   bool failed = false;          // the disk did not take a piece
@@ -118,6 +119,8 @@ struct Peer {
   VersionVector announced{};     // what we told it
   std::uint64_t announce_at = 0, digest_at = 0;
   std::map<std::uint64_t, WantRef> wants{};  // by id
+  std::uint64_t owed_bytes = 0;              // of them
+  std::uint64_t lane_progress_ms[2] = {};    // when a small, a bulk piece came last
   std::vector<Want::Item> outbox{};          // wants of this step
   std::size_t serving = 0;
 };
@@ -186,6 +189,7 @@ struct Replica::Impl {
   std::map<PathKey, Publishing> publishing;
   std::map<Hash128, unsigned> vain_rounds;  // of a conflict's bytes that every member was asked for
   std::map<Hash128, Fetch> fetches;
+  std::set<Hash128> hungry;  // of them, those that may have more to ask for than the credit allowed
   struct Intent {
     Record target;
     unsigned slot = 0;
@@ -394,7 +398,7 @@ struct Replica::Impl {
   void take_piece(Fetch& f, const WantRef& ref, Piece& m);
   void ask_more(Peer& peer);
   void abandon_fetch(const PathKey& key, const Content& wanted);
-  void forget_wants(const Hash128& hash);
+  void forget_wants(Fetch& f);
   void start_fetch_job(const Fetch& f, decltype(FileJob::work) work);
   void end_fetch(Hash128 hash, bool ok);
   void fetch_job_done(const FetchJob& job, FileOutcome& outcome);

@@ -2,6 +2,7 @@
 #include "storage/folder.h"
 
 #include "protocol/limits.h"
+#include "storage/folder_hash.h"
 #include "storage/folder_impl.h"
 #include "storage/folder_names.h"
 
@@ -33,7 +34,16 @@ Result<Bytes> Folder::read_version(const Hash128& hash, std::uint64_t offset, st
   return bytes;
 }
 
-bool Folder::has_version(const Hash128& hash) { return impl_->fs.stat(names::version(hash)).has_value(); }
+bool Folder::has_version(const Hash128& hash, bool verify) {
+  const std::string name = names::version(hash);
+  const auto stat = impl_->fs.stat(name);
+  if (!stat || !verify) return stat.has_value();
+  const auto file = impl_->fs.open(name);
+  const auto hashed = file ? hash_file(**file, stat->print.size, impl_->key) : Result<HashedFile>(tl::unexpected(file.error()));
+  if (hashed && hashed->hash == hash) return true;
+  if (hashed) impl_->fs.remove_file(name);
+  return false;
+}
 
 Status Folder::drop_version(const Hash128& hash) {
   auto removed = impl_->fs.remove_file(names::version(hash));

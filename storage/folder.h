@@ -112,7 +112,8 @@ class Folder {
   Result<Bytes> read(std::string_view path, const Fingerprint& expect, std::uint64_t offset, std::size_t size);
   // Bytes of a kept version.
   Result<Bytes> read_version(const Hash128& hash, std::uint64_t offset, std::size_t size);
-  bool has_version(const Hash128& hash);
+  // With `verify` its bytes are read; what does not have the hash is removed, and was not there.
+  bool has_version(const Hash128& hash, bool verify = false);
   Status drop_version(const Hash128& hash);
   // All kept versions: what no conflict needs was displaced as the node died, or is garbage.
   Result<std::vector<Hash128>> versions();
