@@ -189,7 +189,7 @@ std::string config_text(const Config& c) {
       "listen = {}\n\n"
       "# What the other nodes are told to call, if that is not what this machine sees (NAT, containers).\n"
       "{}\n\n"
-      "# HTTP: health checks, metrics, wait. On any address but a loopback one, everything except\n"
+      "# HTTP: health checks, metrics, wait, files. On any address but a loopback one, everything except\n"
       "# /healthz and /readyz wants the token in the file http-token, as \"Authorization: Bearer TOKEN\".\n"
       "http = {}\n\n"
       "# debug, info, warning, error\n"

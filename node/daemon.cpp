@@ -125,7 +125,7 @@ Status Daemon::open_links() {
   const auto token = http_token(home_.path);
   if (!token) return tl::unexpected(token.error());
   auto http = HttpServer::start({home_.config.http, *token}, *this,
-                                [this](std::function<void()> fn) { loop_.post(std::move(fn)); });
+                                [this](std::function<void()> fn) { loop_.post(std::move(fn)); }, this);
   if (!http) return tl::unexpected(http.error());
   http_ = std::move(*http);
   return {};
@@ -216,13 +216,14 @@ void Daemon::execute(Effect& effect) {
       d.send(e);
     }
     void operator()(StartJob& e) { d.start_job(std::move(e.job)); }
-    void operator()(LookAt& e) { d.folder_->look(e.path, e.subtree); }
+    void operator()(LookAt& e) { e.asked ? d.folder_->look_asked(e.path) : d.folder_->look(e.path, e.subtree); }
     void operator()(FlushIndex&) {
       d.kv_->flush();
       if (d.kv_->durable() >= d.kv_->applied()) d.tell(Durable{d.kv_->durable()});
     }
     void operator()(MembersChanged&) { d.members_changed_ = true; }
     void operator()(WaitOver& e) { d.end_wait(e.wait); }
+    void operator()(FindOver& e) { d.end_find(e.find); }
     void operator()(LogLine& e) { e.warning ? spdlog::warn(e.text) : spdlog::info(e.text); }
   };
   std::visit(Visitor{*this}, effect);

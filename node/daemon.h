@@ -9,6 +9,7 @@
 
 #include "node/control_server.h"
 #include "node/executor.h"
+#include "node/file_source.h"
 #include "node/folder_runner.h"
 #include "node/home.h"
 #include "node/http_server.h"
@@ -24,7 +25,7 @@ namespace syncline {
 // A running node: the replica, and around it the links, the folder, the index, the control socket and HTTP.
 // Everything that decides is in the replica; this carries events to it and its effects out. Lives on the
 // loop's thread.
-class Daemon : private TransportHandler, private ControlHandler {
+class Daemon : private TransportHandler, private ControlHandler, private FileSource {
  public:
   // Error: one line for the administrator.
   static Result<std::unique_ptr<Daemon>> create(Home home);
@@ -87,6 +88,11 @@ class Daemon : private TransportHandler, private ControlHandler {
   ConflictSide side_of(const Record& record) const;
   FolderStatus folder_status() const;
 
+  // FileSource: daemon_file.cpp
+  Result<OpenedFile> open(std::string& path) override;
+  void find(const std::string& path, FindAnswer answer) override;
+  void end_find(std::uint64_t id);
+
   Home home_;
   HashKey hash_key_;
   Loop loop_;
@@ -132,6 +138,7 @@ class Daemon : private TransportHandler, private ControlHandler {
     Clock::time_point deadline;
   };
   std::map<std::uint64_t, PendingWait> waits_;
+  std::map<std::uint64_t, std::vector<FindAnswer>> finds_;
   struct Rate {
     std::uint64_t done = 0, bytes_s = 0;
     Clock::time_point at;

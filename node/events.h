@@ -129,6 +129,7 @@ struct Observed {
   FolderId folder = 0;
   Observation observation;
   std::uint64_t as_of = UINT64_MAX;  // Replica::looks_as_of() when the look was ordered
+  bool asked = false;                // the answer to a LookAt that was
 };
 struct FileDone {
   JobId id = 0;
@@ -175,17 +176,22 @@ struct LookAt {
   FolderId folder = 0;
   std::string path;
   bool subtree = false;
-};                         // observe this path (again), always reading it
+  bool asked = false;
+};  // observe this path (again), always reading it; asked: reading only what has changed, and coming back as
+    // an Observed that was asked for, whatever was found
 struct FlushIndex {};      // somebody waits for durability
 struct MembersChanged {};  // records of the cluster's own folder changed
 struct WaitOver {
   std::uint64_t wait = 0;
 };  // Replica::wait_state(wait) has its final answer
+struct FindOver {
+  std::uint64_t find = 0;
+};  // Replica::find_state(find) has its final answer
 struct LogLine {
   bool warning = false;
   std::string text;
 };
 
-using Effect = std::variant<Send, StartJob, LookAt, FlushIndex, MembersChanged, WaitOver, LogLine>;
+using Effect = std::variant<Send, StartJob, LookAt, FlushIndex, MembersChanged, WaitOver, FindOver, LogLine>;
 
 }  // namespace syncline

@@ -164,11 +164,24 @@ void FolderRunner::event(const WatchEvent& e) {
 
 void FolderRunner::look(const std::string& path, bool subtree) {
   if (subtree) return request_scan(path, "");
-  dispatch(forced(path), false);
+  dispatch(forced(path), Why::noticed);
+}
+
+void FolderRunner::look_asked(const std::string& path) {
+  Look look;
+  look.path = path;
+  dispatch(std::move(look), Why::asked);
+}
+
+void FolderRunner::cannot_say(const std::string& path) {
+  Observation o;
+  o.state = Observation::State::busy;
+  o.path = path;
+  tell_(Observed{options_.id, std::move(o), false, true});
 }
 
 void FolderRunner::look_now(const std::string& path, std::function<void()> done) {
-  dispatch(forced(path), false, std::move(done));
+  dispatch(forced(path), Why::noticed, std::move(done));
 }
 
 // Hands out looks: what the watcher saw first, then what a scan found.
@@ -181,7 +194,7 @@ void FolderRunner::pump() {
       if (look.subtree)
         request_scan(look.path, look.moved_from);
       else
-        dispatch(look, false);
+        dispatch(look, Why::noticed);
     }
   }
   std::size_t taken = 0;
@@ -189,7 +202,7 @@ void FolderRunner::pump() {
     Look look = std::move(scan_looks_.front());
     scan_looks_.pop_front();
     ++taken;
-    dispatch(std::move(look), true);
+    dispatch(std::move(look), Why::scan);
   }
   if (taken > 0) {
     const std::lock_guard lock(scan_mutex_);
@@ -200,9 +213,10 @@ void FolderRunner::pump() {
   alarm_.set(next && in_flight_ < kLooksInFlight ? *next : TimePoint::max());
 }
 
-void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> done) {
+void FolderRunner::dispatch(Look look, Why why, std::function<void()> done) {
   const auto folder = open();
-  if (!folder || (!stopped_.empty() && !from_scan)) {
+  if (!folder || (!stopped_.empty() && why != Why::scan)) {
+    if (why == Why::asked) cannot_say(look.path);
     if (done) done();
     return;
   }
@@ -210,11 +224,11 @@ void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> don
   const auto entry = index_.get(options_.id, look.path);
   const DiskState known = entry && entry->disk ? entry->disk->state : DiskState{};
   ++in_flight_;
-  scan_in_flight_ += from_scan;
+  scan_in_flight_ += why == Why::scan;
   const std::string strand = look.path;
   const std::uint64_t as_of = options_.looks_as_of();
   executor_.run(strand, false,
-                [this, alive = std::weak_ptr(self_), folder, look = std::move(look), known, from_scan, as_of,
+                [this, alive = std::weak_ptr(self_), folder, look = std::move(look), known, why, as_of,
                  done = std::move(done)] {
                   Observation o = folder->folder->observe(look.path, known, look.force);
                   std::string lost;
@@ -222,16 +236,17 @@ void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> don
                     if (const Status marker = folder->folder->check_marker(); !marker)
                       lost = marker.error().message;
                   }
-                  loop_.post([alive, look, from_scan, as_of, done, lost, o = std::move(o)]() mutable {
+                  loop_.post([alive, look, why, as_of, done, lost, o = std::move(o)]() mutable {
                     const auto self = alive.lock();
                     if (!self || !*self) return;
                     FolderRunner& runner = **self;
                     --runner.in_flight_;
-                    runner.scan_in_flight_ -= from_scan;
-                    if (!lost.empty())
-                      runner.stop(lost);
+                    runner.scan_in_flight_ -= why == Why::scan;
+                    if (lost.empty())
+                      runner.observed(look, why, std::move(o), as_of);
                     else
-                      runner.observed(look, std::move(o), as_of);
+                      runner.stop(lost);
+                    if (!lost.empty() && why == Why::asked) runner.cannot_say(look.path);
                     if (done) done();
                     runner.pump();
                     runner.after_scan();
@@ -239,19 +254,20 @@ void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> don
                 });
 }
 
-void FolderRunner::observed(const Look& look, Observation observation, std::uint64_t as_of) {
+void FolderRunner::observed(const Look& look, Why why, Observation observation, std::uint64_t as_of) {
   if (observation.state == Observation::State::busy) {
     intake_.again(look, Clock::now());
+    if (why == Why::asked) cannot_say(look.path);
     return;
   }
-  tell_(Observed{options_.id, std::move(observation), as_of});
+  tell_(Observed{options_.id, std::move(observation), as_of, why == Why::asked});
 }
 
 void FolderRunner::request_scan(const std::string& subtree, const std::string& moved_from) {
   const auto folder = open();
   if (!folder) return;
   scanning_ = true;
-  dispatch(root_look(), true);
+  dispatch(root_look(), Why::scan);
   const std::lock_guard lock(scan_mutex_);
   for (const ScanRequest& waiting : scan_requests_) {
     if (waiting.subtree.empty() || waiting.subtree == subtree) return;

@@ -45,6 +45,8 @@ class FolderRunner {
   void start();
   void look(const std::string& path, bool subtree);  // an effect of the replica
   std::shared_ptr<OpenFolder> open() const;          // null while the folder cannot be opened. Thread-safe
+  // Looks at `path` and tells the replica what is there even if that is no news, or cannot be known now.
+  void look_asked(const std::string& path);
   // Looks at `path` now, whatever the watcher says, and calls `done` when the replica was told.
   void look_now(const std::string& path, std::function<void()> done);
   const std::string& stopped() const { return stopped_; }  // why, or empty
@@ -60,8 +62,10 @@ class FolderRunner {
   void drain_watcher();
   void event(const WatchEvent& e);
   void pump();
-  void dispatch(Look look, bool from_scan, std::function<void()> done = nullptr);
-  void observed(const Look& look, Observation observation, std::uint64_t as_of);
+  enum class Why : std::uint8_t { noticed, scan, asked };
+  void dispatch(Look look, Why why, std::function<void()> done = nullptr);
+  void observed(const Look& look, Why why, Observation observation, std::uint64_t as_of);
+  void cannot_say(const std::string& path);
   void request_scan(const std::string& subtree, const std::string& moved_from);
   void scan_thread();
   void scanned(ScanSlice slice);

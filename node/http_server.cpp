@@ -7,11 +7,12 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <thread>
 
+#include "node/http_bridge.h"
+#include "node/http_file.h"
+#include "node/http_reply.h"
 #include "node/http_server_pool.h"
 #include "protocol/address.h"
 #include "protocol/limits.h"
@@ -25,6 +26,10 @@ constexpr milliseconds kAnswer{3'000};      // a loop that is silent for so long
 constexpr milliseconds kWaitMargin{1'000};  // a wait ends itself; this much later we do
 constexpr time_t kFirstByteSeconds = 2;     // how long an idle connection may hold a thread
 constexpr time_t kReadSeconds = 3;
+constexpr time_t kWriteSeconds = 10;  // how long a reader may take nothing of a file
+// Of one connection, doubled by the kernel: large enough for a balancer next door, small enough for a slow
+// reader to be seen to take some of it within kWriteSeconds.
+constexpr int kSendBufferBytes = 128 * 1024;
 constexpr int kBacklog = 256;
 constexpr const char* kJson = "application/json";
 constexpr const char* kText = "text/plain; charset=utf-8";
@@ -38,71 +43,6 @@ class Pool final : public httplib::TaskQueue {
   HttpPool pool_;
 };
 
-// Between the HTTP threads and the loop: questions go over, answers come back, until it is closed.
-class Bridge : public std::enable_shared_from_this<Bridge> {
- public:
-  Bridge(ControlHandler& handler, HttpServer::Post post) : handler_(handler), post_(std::move(post)) {}
-
-  // Any thread but the loop's. nullopt: no answer in time, or closed.
-  std::optional<Result<ControlReply>> ask(const ControlRequest& request, milliseconds patience) {
-    const auto slot = std::make_shared<std::optional<Result<ControlReply>>>();
-    post_([self = shared_from_this(), request, slot] {
-      {
-        const std::lock_guard lock(self->mutex_);
-        if (self->closed_) return;  // the handler may be gone
-      }
-      self->handler_.handle(request, [self, slot](Result<ControlReply> reply) {
-        const std::lock_guard lock(self->mutex_);
-        *slot = std::move(reply);
-        self->answered_.notify_all();
-      });
-    });
-    std::unique_lock lock(mutex_);
-    answered_.wait_for(lock, patience, [&] { return slot->has_value() || closed_; });
-    return std::move(*slot);
-  }
-
-  void close() {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-    answered_.notify_all();
-  }
-
- private:
-  ControlHandler& handler_;
-  HttpServer::Post post_;
-  std::mutex mutex_;
-  std::condition_variable answered_;
-  bool closed_ = false;
-};
-
-int status_of(Error::Code code) {
-  switch (code) {
-    case Error::Code::not_found:
-      return 404;
-    case Error::Code::invalid:
-      return 400;
-    case Error::Code::refused:
-      return 403;
-    case Error::Code::busy:
-    case Error::Code::full:
-      return 503;
-    case Error::Code::timed_out:
-      return 504;
-    default:
-      return 500;
-  }
-}
-
-void reply_error(httplib::Response& response, int status, Error::Code code, std::string message) {
-  response.status = status;
-  if (status == 503) response.set_header("Retry-After", "1");
-  response.set_content(encode_reply(fail(code, std::move(message))) + "\n", kJson);
-}
-void reply_silent(httplib::Response& response) {
-  reply_error(response, 503, Error::Code::busy, "the node does not answer");
-}
-
 bool same_secret(std::string_view a, std::string_view b) {
   return a.size() == b.size() && sodium_memcmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -110,8 +50,10 @@ bool same_secret(std::string_view a, std::string_view b) {
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(const Options& o, ControlHandler& handler, Post post)
-      : options(o), bridge(std::make_shared<Bridge>(handler, std::move(post))) {}
+  Impl(const Options& o, ControlHandler& handler, Post post, FileSource* source)
+      : options(o), bridge(std::make_shared<HttpBridge>(handler, std::move(post))) {
+    if (source) files = std::make_unique<HttpFiles>(*source, bridge);
+  }
 
   using Request = const httplib::Request&;
   using Response = httplib::Response&;
@@ -123,15 +65,29 @@ struct HttpServer::Impl {
     server.set_socket_options([this](socket_t s) {
       const int yes = 1;
       ::setsockopt(s, SOL_SOCKET, SO_REUSEADDR, reinterpret_cast<const char*>(&yes), sizeof yes);
+      ::setsockopt(s, SOL_SOCKET, SO_SNDBUF, reinterpret_cast<const char*>(&kSendBufferBytes),
+                   sizeof kSendBufferBytes);
       listener = s;
     });
     server.set_keep_alive_max_count(1);
     server.set_keep_alive_timeout(kFirstByteSeconds);
     server.set_read_timeout(kReadSeconds, 0);
-    server.set_write_timeout(kReadSeconds, 0);
+    server.set_write_timeout(kWriteSeconds, 0);
     server.set_payload_max_length(limits::control_request_bytes);
     server.set_tcp_nodelay(true);
-    server.set_pre_routing_handler([this](Request q, Response r) { return admit(q, r); });
+    server.set_pre_routing_handler([this](Request q, Response r) {
+      const auto admitted = admit(q, r);
+      const bool file = files && q.target.starts_with(HttpFiles::kPrefix);
+      if (admitted == httplib::Server::HandlerResponse::Handled || !file) return admitted;
+      // Here rather than by a route: a route's pattern would be matched character by character, and is not
+      // given the target as it came. The request is the library's own variable, const only for handlers.
+      files->answer(const_cast<httplib::Request&>(q), r);
+      return httplib::Server::HandlerResponse::Handled;
+    });
+    // The library's "Content-Length: 0" would say that the file is empty now.
+    server.set_post_routing_handler([](Request, Response r) {
+      if (r.status == 304) r.headers.erase("Content-Length");
+    });
     server.Get("/healthz", [this](Request, Response r) { health(r); });
     server.Get("/readyz", [this](Request, Response r) { ready(r); });
     server.Get("/metrics", [this](Request, Response r) { metrics(r); });
@@ -148,8 +104,8 @@ struct HttpServer::Impl {
     if (given.starts_with(scheme) && !options.token.empty() &&
         same_secret(std::string_view(given).substr(scheme.size()), options.token))
       return Unhandled;
-    reply_error(response, 401, Error::Code::refused,
-                "wants \"Authorization: Bearer\" with the token of the file http-token");
+    http_reply_error(response, 401, Error::Code::refused,
+                     "wants \"Authorization: Bearer\" with the token of the file http-token");
     response.set_header("WWW-Authenticate", "Bearer");
     return Handled;
   }
@@ -172,37 +128,34 @@ struct HttpServer::Impl {
   void metrics(Response response) {
     const auto reply = bridge->ask(StatusRequest{}, kAnswer);
     const auto* status = reply && *reply ? std::get_if<StatusReply>(&**reply) : nullptr;
-    if (!status) return reply_silent(response);
-    response.set_content(metrics_text(*status), "text/plain; version=0.0.4; charset=utf-8");
+    if (!status) return http_reply_silent(response);
+    response.set_content(metrics_text(*status) + (files ? files->metrics_text() : ""),
+                         "text/plain; version=0.0.4; charset=utf-8");
   }
 
   void show(const ControlRequest& request, Response response) {
     const auto reply = bridge->ask(request, kAnswer);
-    if (!reply) return reply_silent(response);
+    if (!reply) return http_reply_silent(response);
     if (!*reply)
-      return reply_error(response, status_of(reply->error().code), reply->error().code,
-                         reply->error().message);
+      return http_reply_error(response, http_status_of(reply->error().code), reply->error().code,
+                              reply->error().message);
     std::string text = json_text(**reply);
     if (text.size() > limits::control_reply_bytes)
-      return reply_error(response, 500, Error::Code::full, "the answer is too long to be sent");
+      return http_reply_error(response, 500, Error::Code::full, "the answer is too long to be sent");
     response.set_content(text + "\n", kJson);
   }
 
   void wait(Request request, Response response) {
     const auto wanted = parse_wait(request.body);
-    if (!wanted) return reply_error(response, 400, wanted.error().code, wanted.error().message);
-    struct Slot {
-      explicit Slot(std::atomic<std::size_t>& n) : count(n), got(n.fetch_add(1) < limits::http_waits) {}
-      ~Slot() { count.fetch_sub(1); }
-      std::atomic<std::size_t>& count;
-      bool got;
-    } slot(waits);
-    if (!slot.got) return reply_error(response, 503, Error::Code::busy, "too many waits at once; try again");
+    if (!wanted) return http_reply_error(response, 400, wanted.error().code, wanted.error().message);
+    const HttpPlace place(waits, limits::http_waits);
+    if (!place.got())
+      return http_reply_error(response, 503, Error::Code::busy, "too many waits at once; try again");
     const auto reply = bridge->ask(*wanted, milliseconds(wanted->timeout_ms) + kWaitMargin);
-    if (!reply) return reply_silent(response);
+    if (!reply) return http_reply_silent(response);
     if (!*reply)
-      return reply_error(response, status_of(reply->error().code), reply->error().code,
-                         reply->error().message);
+      return http_reply_error(response, http_status_of(reply->error().code), reply->error().code,
+                              reply->error().message);
     const auto* result = std::get_if<WaitReply>(&**reply);
     response.status = result && result->done ? 200 : 504;
     response.set_content(json_text(**reply) + "\n", kJson);
@@ -237,7 +190,8 @@ struct HttpServer::Impl {
   Options options;
   bool open = false;  // bound to loopback: no token wanted
   Address local;
-  std::shared_ptr<Bridge> bridge;
+  std::shared_ptr<HttpBridge> bridge;
+  std::unique_ptr<HttpFiles> files;
   std::atomic<std::size_t> waits{0};
   socket_t listener = INVALID_SOCKET;
   httplib::Server server;
@@ -248,8 +202,8 @@ struct HttpServer::Impl {
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(const Options& options, ControlHandler& handler,
-                                                      Post post) {
-  auto impl = std::make_unique<Impl>(options, handler, std::move(post));
+                                                      Post post, FileSource* files) {
+  auto impl = std::make_unique<Impl>(options, handler, std::move(post), files);
   impl->configure();
   if (const Status bound = impl->bind(); !bound) return tl::unexpected(bound.error());
   impl->accepting = std::thread([i = impl.get()] {

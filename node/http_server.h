@@ -8,9 +8,11 @@
 
 namespace syncline {
 
-// Health checks, metrics, status and wait over HTTP/1.1 (DESIGN.md, section 6). Every request is answered by
-// the same ControlHandler as the command line, on the loop's thread. Every connection carries one request: an
-// idle one would hold a thread.
+class FileSource;
+
+// Health checks, metrics, status, wait and files over HTTP/1.1 (DESIGN.md, section 6). Every request but
+// those of files is answered by the same ControlHandler as the command line, on the loop's thread. Every
+// connection carries one request: an idle one would hold a thread.
 class HttpServer {
  public:
   struct Options {
@@ -21,11 +23,12 @@ class HttpServer {
   // Runs a function on the loop's thread soon. Called from any thread.
   using Post = std::function<void(std::function<void()>)>;
 
-  // Listens at once. Error::busy: the port is in use; other errors: the address cannot be had.
-  static Result<std::unique_ptr<HttpServer>> start(const Options& options, ControlHandler& handler,
-                                                   Post post);
+  // Listens at once; `files` null: there is no /v1/file. Error::busy: the port is in use; other errors: the
+  // address cannot be had.
+  static Result<std::unique_ptr<HttpServer>> start(const Options& options, ControlHandler& handler, Post post,
+                                                   FileSource* files = nullptr);
   // On the loop's thread, or after the loop has ended. Requests in progress are answered 503; waits up to
-  // some 3 s for slow clients. What was posted and has not run yet may still be run: it does nothing.
+  // some 10 s for slow clients. What was posted and has not run yet may still be run: it does nothing.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

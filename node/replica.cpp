@@ -45,7 +45,10 @@ void Replica::Impl::step(const Event& event, Now at) {
       r.send(e.peer, Lane::small, Entries{r.options.actor, 0, 0, {}});  // an answer may have been lost
       r.announce(it->second, true);                                     // it asks for what it missed
     }
-    void operator()(const Observed& e) { r.observed(e.folder, e.observation, e.as_of); }
+    void operator()(const Observed& e) {
+      r.observed(e.folder, e.observation, e.as_of);
+      if (e.asked) r.looked(e.folder, e.observation);
+    }
     void operator()(const FileDone& e) {
       FileOutcome outcome = e.outcome;
       r.job_done(e.id, outcome);
@@ -75,6 +78,7 @@ void Replica::Impl::step(const Event& event, Now at) {
   std::visit(Visitor{*this}, event);
   tick();
   flush_push();
+  flush_replies();
   flush_wants();
   if (clock.last() != before) {
     Writer w;
@@ -103,6 +107,7 @@ void Replica::Impl::tick() {
     // Under way, it keeps its back-off until the path succeeds.
     if (!works.contains(key)) retries.later(key, now.mono_ms + 100);
   }
+  tick_finds();
   next_backlog();
   check_waits();
   const bool is_ready = ready(nullptr);
@@ -125,6 +130,7 @@ std::uint64_t Replica::Impl::next_tick() const {
   for (const auto& [key, at] : touched) due = std::min(due, at);
   due = std::min(due, retries.next_ms());
   if (!backlog.empty()) due = std::min(due, backlog_at_ms);
+  due = std::min(due, next_find_ms());
   return std::max(due, now.mono_ms + 1);
 }
 

@@ -50,6 +50,18 @@ struct WaitView {
   std::vector<NodeId> have, lacking, absent;
 };
 
+// How it stands with a path that a reader has missed here.
+struct FindView {
+  enum class State : std::uint8_t {
+    under_way,
+    here,         // its live version is on this node's disk by now
+    nowhere,      // every member has said, since the find was started, that there is none
+    unavailable,  // not to be had now: some member could not be asked, or the bytes do not come
+  };
+  State state = State::under_way;
+  std::vector<NodeId> silent;  // unavailable: who could not be asked or did not know (this node included)
+};
+
 struct WaitGoal {
   enum class Who : std::uint8_t { all, majority, count } who = Who::all;
   std::size_t count = 0;
@@ -88,6 +100,14 @@ class Replica {
   Result<std::uint64_t> start_wait(FolderId folder, const std::string& path, const WaitGoal& goal, Now now);
   WaitView wait_state(std::uint64_t wait) const;
   void end_wait(std::uint64_t wait);
+
+  // Looks for a path that a reader has missed on this node: on the disk, at the members (`joined`, the others
+  // as the owner knows them), and brings its bytes before everything else. Ends by itself with a FindOver;
+  // the id is shared by all who may have the same answer. Error::full: too many at once.
+  Result<std::uint64_t> start_find(FolderId folder, const std::string& path, std::vector<NodeId> joined,
+                                   Now now);
+  FindView find_state(std::uint64_t find) const;
+  void end_find(std::uint64_t find);  // after its FindOver
 
   bool ready(Now now, std::string* why_not = nullptr) const;
   std::vector<PeerView> peers() const;

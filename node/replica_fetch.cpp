@@ -52,8 +52,8 @@ void Replica::Impl::choose_peer(Fetch& fetch) {
 }
 
 // What a peer owes us is bounded, so that its queues are.
-static bool credit_left(const Peer& peer) {
-  return peer.owed_bytes < tuning::bulk_credit_bytes && peer.wants.size() < tuning::small_wants_max;
+static bool credit_left(const Peer& peer, std::size_t credit = tuning::bulk_credit_bytes) {
+  return peer.owed_bytes < credit && peer.wants.size() < tuning::small_wants_max;
 }
 
 // Takes a want off the peer's account, because it was answered or is forgotten.
@@ -71,7 +71,8 @@ void Replica::Impl::ask(Fetch& f) {
   const auto link = links.find(f.peer);
   if (link == links.end()) return;  // nobody left: fetch_timeouts() ends it
   Peer& peer = link->second;
-  while (f.asked < f.total && credit_left(peer)) {
+  const std::size_t credit = tuning::bulk_credit_bytes + (sought(f.path) ? tuning::sought_credit_bytes : 0);
+  while (f.asked < f.total && credit_left(peer, credit)) {
     Want::Item item{.id = next_want++,
                     .folder = f.path.folder,
                     .path = f.path.path,

@@ -22,6 +22,7 @@ void Replica::Impl::link_down(const NodeId& node) {
   std::erase_if(streams, [&](const auto& s) { return s.second.peer == node; });
   std::erase_if(probes, [&](const auto& p) { return p.first.first == node; });
   forget_peer(node);
+  silence_finds(node);
   check_waits();
 }
 
@@ -52,6 +53,7 @@ void Replica::Impl::on(Peer& peer, Hello& m) {
   }
   retries.all_due(now.mono_ms);
   ask_waits(peer.node);
+  ask_finds(peer.node);
 }
 
 // Ahead of everybody it can see: most likely it is this clock that is wrong, and its times would win over all

@@ -8,13 +8,17 @@
 //   replica_intents.cpp  what a run before was doing when it died
 //   replica_fetch.cpp    contents from peers, and for them
 //   replica_wait.cpp     the barrier
+//   replica_find.cpp     fetch on miss: a path that a reader waits for
+//   replica_lookup.cpp   fetch on miss: questions to the members, and looks at the disk for theirs
 #include <deque>
 #include <map>
 #include <random>
 #include <set>
 #include <unordered_map>
 
+#include "node/path_key.h"
 #include "node/replica.h"
+#include "node/replica_find.h"
 #include "node/replica_retries.h"
 #include "protocol/limits.h"
 #include "protocol/messages.h"
@@ -417,6 +421,31 @@ struct Replica::Impl {
   void ask_waits(const NodeId& node);
   void check_wait(std::uint64_t id, Wait& wait);
   void check_waits();
+
+  // replica_find.cpp
+  Finds finds;
+  void begin_find(std::uint64_t id, Find& find);
+  void judge_find(std::uint64_t id, Find& find, bool just_changed = false);
+  void end_find(std::uint64_t id, Find& find, FindView::State state);
+  void find_changed(const PathKey& key);
+  void bring(Find& find);
+  bool sought(const PathKey& key) const { return finds.first_row.contains(key); }
+  bool missed_lately(const PathKey& key);
+  void remember_miss(const PathKey& key);
+  void tick_finds();
+  std::uint64_t next_find_ms() const;
+
+  // replica_lookup.cpp
+  void ask_members(std::uint64_t id, Find& find);
+  void ask_finds(const NodeId& node);
+  void silence_finds(const NodeId& node);
+  void on(Peer& peer, Lookup& m);
+  void on(Peer& peer, LookupAnswer& m);
+  void want_look(const PathKey& key, const DiskQuestion& question);
+  void looked(FolderId folder, const Observation& observation);
+  LookupAnswer judge_disk(const PathKey& key, const Observation& observation) const;
+  void answer_question(const DiskQuestion& question, const LookupAnswer& answer);
+  void flush_replies();
 };
 
 }  // namespace syncline

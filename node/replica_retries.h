@@ -3,19 +3,12 @@
 #include <cstdint>
 #include <map>
 #include <set>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "protocol/ids.h"
+#include "node/path_key.h"
 
 namespace syncline {
-
-struct PathKey {
-  FolderId folder = 0;
-  std::string path{};
-  auto operator<=>(const PathKey&) const = default;
-};
 
 // Paths to be taken up again, and when. A path that is being tried keeps its place, so that its back-off grows until it succeeds.
 class Retries {

@@ -30,6 +30,7 @@ void Replica::Impl::path_changed(FolderId folder, const std::string& path) {
   }
   if (flush) effects.push_back(FlushIndex{});
   if (!probes.empty()) answer_probes();
+  find_changed({folder, path});
 }
 
 void Replica::Impl::answer_probes() {

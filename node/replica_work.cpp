@@ -80,8 +80,9 @@ void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const
   const bool bulk = live.content.kind == Kind::file && live.content.size > limits::range_bytes && !bytes &&
                     !delta && !holds(disk, live.content);
   const std::size_t held = bytes_of(bytes) + bytes_of(delta);
-  if (stopped.contains(folder) || works.size() >= tuning::works_max ||
-      (bulk && bulk_works >= tuning::bulk_works_max) || held_bytes + held > tuning::held_bytes_max) {
+  const std::size_t extra = sought(key) ? tuning::finds_max : 0;  // a reader waits for it
+  if (stopped.contains(folder) || works.size() >= tuning::works_max + extra ||
+      (bulk && bulk_works >= tuning::bulk_works_max + extra) || held_bytes + held > tuning::held_bytes_max) {
     put_off(folder);
     return;
   }

@@ -153,8 +153,31 @@ void get(Reader& r, Refusal& m) {
   m.ahead_ms = r.varint();
 }
 
-constexpr const char* kNames[] = {"Hello", "Announce", "Digest",      "AskVector", "Need",        "Entries",
-                                  "Want",  "Piece",    "Unavailable", "Probe",     "ProbeAnswer", "Refusal"};
+void put(Writer& w, const Lookup& m) { w.varint(m.id), w.varint(m.folder), w.bytes(m.path); }
+void get(Reader& r, Lookup& m) {
+  m.id = r.varint();
+  m.folder = static_cast<FolderId>(r.count(UINT32_MAX));
+  m.path = r.bytes(limits::path_bytes);
+  if (!is_canonical_path(m.path)) r.fail();
+}
+
+void put(Writer& w, const LookupAnswer& m) {
+  w.varint(m.id), w.u8(static_cast<std::uint8_t>(m.what));
+  if (m.what == LookupAnswer::What::live) write(w, m.dot);
+}
+void get(Reader& r, LookupAnswer& m) {
+  m.id = r.varint();
+  const std::uint8_t what = r.u8();
+  if (what > static_cast<std::uint8_t>(LookupAnswer::What::unsure)) return r.fail();
+  m.what = static_cast<LookupAnswer::What>(what);
+  if (m.what != LookupAnswer::What::live) return;
+  m.dot = read_dot(r);
+  if (m.dot.seq == 0) r.fail();
+}
+
+constexpr const char* kNames[] = {"Hello",       "Announce", "Digest", "AskVector",   "Need",
+                                  "Entries",     "Want",     "Piece",  "Unavailable", "Probe",
+                                  "ProbeAnswer", "Refusal",  "Lookup", "LookupAnswer"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 template <std::size_t... I>

@@ -122,6 +122,26 @@ struct ProbeAnswer {
   bool operator==(const ProbeAnswer&) const = default;
 };
 
+// "Do you know a live version of this path?": asked before a reader is told that there is none. The answer is
+// about the moment at which the question is taken up: what is on the disk by then counts, noticed or not.
+struct Lookup {
+  std::uint64_t id = 0;  // chosen by the sender, unique on the link
+  FolderId folder = 0;
+  std::string path;
+  bool operator==(const Lookup&) const = default;
+};
+struct LookupAnswer {
+  enum class What : std::uint8_t {
+    none = 0,    // never heard of, or deleted
+    live = 1,    // `dot` is the live version's, and its record can be had by Need
+    unsure = 2,  // cannot say now: being written, the disk does not answer, the folder is stopped
+  };
+  std::uint64_t id = 0;  // of the Lookup
+  What what = What::unsure;
+  Dot dot{};  // live
+  bool operator==(const LookupAnswer&) const = default;
+};
+
 // "I do not take what you wrote": the origin's clock is too far ahead of the sender's.
 struct Refusal {
   ActorId actor;
@@ -130,7 +150,7 @@ struct Refusal {
 };
 
 using Message = std::variant<Hello, Announce, Digest, AskVector, Need, Entries, Want, Piece, Unavailable,
-                             Probe, ProbeAnswer, Refusal>;
+                             Probe, ProbeAnswer, Refusal, Lookup, LookupAnswer>;
 
 Bytes encode(const Message& message);
 // Error::invalid with the kind of message and what is wrong with it.

@@ -198,6 +198,7 @@ std::string to_text(const Effect& effect, const World&) {
     std::string operator()(const FlushIndex&) const { return "flush"; }
     std::string operator()(const MembersChanged&) const { return "members changed"; }
     std::string operator()(const WaitOver& e) const { return fmt::format("wait {} over", e.wait); }
+    std::string operator()(const FindOver& e) const { return fmt::format("find {} over", e.find); }
   };
   return std::visit(Text{}, effect);
 }
