@@ -177,7 +177,7 @@ void FolderRunner::cannot_say(const std::string& path) {
   Observation o;
   o.state = Observation::State::busy;
   o.path = path;
-  tell_(Observed{options_.id, std::move(o), false, true});
+  tell_(Observed{options_.id, std::move(o), UINT64_MAX, true});
 }
 
 void FolderRunner::look_now(const std::string& path, std::function<void()> done) {

@@ -251,7 +251,7 @@ TEST_F(FindTest, a_look_for_one_member_is_not_the_answer_to_a_later_one) {
   farm_.machines[0].disk->app_write("p", "bytes");
   const auto second = farm_.find(2, "p");
   farm_.run();
-  farm_.feed(0, Observed{1, nothing, false, true});
+  farm_.feed(0, Observed{1, nothing, UINT64_MAX, true});
   farm_.machines[0].blind = false;
   farm_.run();
   EXPECT_EQ(farm_.state(2, second), State::here);

@@ -136,7 +136,7 @@ class ReplicaFarm {
     Observation o =
         machines[n].folder->observe(path, entry && entry->disk ? entry->disk->state : DiskState{}, !asked);
     if (o.state == Observation::State::busy && !asked) return;
-    feed(n, Observed{1, std::move(o), false, asked});
+    feed(n, Observed{1, std::move(o), UINT64_MAX, asked});
   }
   void upload(std::size_t n, const std::string& path, const std::string& bytes) {
     machines[n].disk->app_write(path, bytes);

@@ -1,4 +1,4 @@
-"""A real nginx in the foreground, with a folder of its own, that spreads all methods over some servers in turn."""
+"""A real nginx in the foreground, with a folder of its own: as a balancer, or in front of one server's uploads."""
 import os
 import shutil
 import subprocess
@@ -19,6 +19,11 @@ http {{
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
+{site}
+}}
+"""
+
+_BALANCER = """\
   upstream farm {{
     # Round robin for every method: nothing pins a POST to one server.
 {servers}
@@ -32,22 +37,33 @@ http {{
       proxy_next_upstream error timeout non_idempotent;
       proxy_connect_timeout 2s;
     }}
-  }}
-}}
-"""
+  }}"""
+
+# What is on this server's disk is sent from there; only what is not is asked of the node, which fetches it.
+_FOLDER = """\
+  server {{
+    listen 127.0.0.1:{port};
+    root {folder};
+    location ^~ /.syncline {{ return 404; }}
+    location / {{ try_files $uri @syncline; }}
+    location @syncline {{
+      rewrite ^(.*)$ /v1/file$1 break;
+      proxy_pass http://127.0.0.1:{node_port};
+      proxy_http_version 1.1;
+      proxy_buffering off;
+    }}
+  }}"""
 
 
-class Nginx:
+class _Process:
     """`start()` after the servers listen; `stop()` always."""
 
-    def __init__(self, directory, port, server_ports):
+    def __init__(self, directory, site):
         directory.mkdir()
         self.directory = directory
         self.config = directory / "nginx.conf"
-        # A server that did not answer is asked again a second later.
-        servers = "\n".join(f"    server 127.0.0.1:{p} max_fails=1 fail_timeout=1s;" for p in server_ports)
         user = "user root;\n" if os.geteuid() == 0 else ""  # the folder is ours alone
-        self.config.write_text(_CONFIG.format(user=user, directory=directory, port=port, servers=servers))
+        self.config.write_text(_CONFIG.format(user=user, directory=directory, site=site))
         self.process = None
 
     def start(self):
@@ -62,3 +78,19 @@ class Nginx:
         if self.process:
             self.process.terminate()
             self.process.wait()
+
+
+class Nginx(_Process):
+    """Spreads all methods over some servers in turn."""
+
+    def __init__(self, directory, port, server_ports):
+        # A server that did not answer is asked again a second later.
+        servers = "\n".join(f"    server 127.0.0.1:{p} max_fails=1 fail_timeout=1s;" for p in server_ports)
+        super().__init__(directory, _BALANCER.format(port=port, servers=servers))
+
+
+class FolderNginx(_Process):
+    """Serves a node's folder, and asks the node for what is missing there."""
+
+    def __init__(self, directory, port, node):
+        super().__init__(directory, _FOLDER.format(port=port, folder=node.folder, node_port=node.http_port))
