@@ -67,8 +67,7 @@ void Replica::Impl::end_find(std::uint64_t id, Find& find, State state) {
 void Replica::Impl::bring(Find& find) {
   const PathKey& key = find.path;
   if (works.contains(key)) return;
-  const auto retry = retries.find(key);
-  if (!find.hastened && retry != retries.end() && retry->second.at_ms != UINT64_MAX) retries.erase(retry);
+  if (!find.hastened) retries.erase(key);
   find.hastened = true;
   if (!retries.contains(key)) start_work(key.folder, key.path);
 }

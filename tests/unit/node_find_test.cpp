@@ -55,7 +55,8 @@ TEST_F(FindTest, a_record_that_has_not_come) {
   hold<Entries>();
   farm_.upload(0, "p", "bytes");
   farm_.run();
-  lose<Entries>();
+  lose<Entries>();  // a full lane did not take them
+  for (const std::size_t peer : {1, 2}) farm_.feed(0, SendRefused{Farm::node(peer), Lane::small});
   farm_.held = nullptr;
   const auto find = farm_.find(1, "p");
   farm_.run();
