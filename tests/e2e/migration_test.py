@@ -1,4 +1,4 @@
-"""The way from rsync, as MIGRATING.md and `syncline import` describe it, walked with a real rsync job beside real nodes."""
+"""The way from rsync, as cli/MIGRATING.md and `syncline import` describe it, walked with a real rsync job beside real nodes."""
 import json
 import os
 import re
