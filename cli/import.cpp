@@ -72,7 +72,7 @@ ImportResult import_rsync(std::string_view conf, const std::string& file,
   if (!result.folders.empty())
     result.notes.push_back(
         "as long as the old job still runs, give it --exclude=/.syncline/ (its --delete would remove that "
-        "directory); cli/MIGRATING.md has the steps");
+        "directory); MIGRATING.md has the steps");
   if (result.folders.size() > 1)
     result.notes.push_back(
         "a node holds one folder in this version: each module becomes a cluster of its own, with a home and "
