@@ -88,15 +88,12 @@ bool FolderRunner::try_open() {
   }
   clean(*opened->folder);
   intake_.clear();
-  if (!watcher_polled_) {
-    auto watcher = open_watcher(options_.path);
-    if (watcher) {
-      watcher_ = std::move(*watcher);
-      watcher_polled_ = true;
-      loop_.watch(watcher_->fd(), [this] { drain_watcher(); });
-    }
-  } else {
-    watcher_->refresh();
+  // Not the one of before: the path may be another directory by now.
+  if (watcher_) loop_.unwatch(watcher_->fd());
+  watcher_.reset();
+  if (auto watcher = open_watcher(options_.path)) {
+    watcher_ = std::move(*watcher);
+    loop_.watch(watcher_->fd(), [this] { drain_watcher(); });
   }
   drain_watcher();
   return true;

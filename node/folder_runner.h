@@ -82,7 +82,6 @@ class FolderRunner {
   mutable std::mutex open_mutex_;
   std::shared_ptr<OpenFolder> open_;
   std::unique_ptr<Watcher> watcher_;
-  bool watcher_polled_ = false;
   bool settling_ = false;
   Intake intake_;
   Loop::Alarm& alarm_;

@@ -47,6 +47,19 @@ void Loop::watch(int fd, std::function<void()> fn) {
                 [](uv_poll_t* h, int, int) { static_cast<Holder<uv_poll_t>*>(h->data)->fn(); });
 }
 
+void Loop::unwatch(int fd) {
+  const auto it = std::find_if(polls_.begin(), polls_.end(), [&](const auto& p) {
+    uv_os_fd_t own = -1;
+    return uv_fileno(reinterpret_cast<const uv_handle_t*>(&p->handle), &own) == 0 && own == fd;
+  });
+  if (it == polls_.end()) return;
+  Holder<uv_poll_t>* holder = it->release();  // libuv needs it until it says that it is closed
+  polls_.erase(it);
+  uv_poll_stop(&holder->handle);
+  uv_close(reinterpret_cast<uv_handle_t*>(&holder->handle),
+           [](uv_handle_t* h) { delete static_cast<Holder<uv_poll_t>*>(h->data); });
+}
+
 void Loop::before_wait(std::function<void()> fn) {
   auto& p = *prepares_.emplace_back(std::make_unique<Holder<uv_prepare_t>>());
   p.fn = std::move(fn);

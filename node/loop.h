@@ -22,6 +22,7 @@ class Loop {
 
   // Calls `fn` whenever `fd` is readable, until the loop ends.
   void watch(int fd, std::function<void()> fn);
+  void unwatch(int fd);  // before it is closed
   // Calls `fn` each time before the loop waits for something to happen.
   void before_wait(std::function<void()> fn);
   // One alarm each: calls `fn` at the time set last; setting again replaces, nullopt-like

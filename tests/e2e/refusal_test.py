@@ -56,6 +56,20 @@ class Refusal(e2e_case.ClusterTest):
 
         self.nothing_is_deleted_and_sync_goes_on(mount_again)
 
+    def test_mounted_again_while_it_runs(self):
+        """Another directory of the same name, as after a restore or a mount: it is synced, and watched, without a restart."""
+        first, second = self.farm.nodes
+        aside = first.folder.with_name("aside")
+        os.rename(first.folder, aside)
+        self.wait_stopped(first)
+        shutil.copytree(aside, first.folder)
+        first.wait_ready(self.deadline(60))
+        (first.folder / "after").write_text("noticed")
+        e2e_case.wait_until((second.folder / "after").exists, "a file written after that arrives", self.deadline(30))
+        self.expected["after"] = tree.digest(b"noticed")
+        self.wait_equal(30)
+        self.assertEqual(self.expected, tree.contents(second.folder))
+
     def test_not_mounted_at_the_start(self):
         first = self.farm.nodes[0]
         first.stop()
