@@ -23,12 +23,14 @@ find_python() {
   die "Python 3.11 or later was not found"
 }
 
-# build PRESET: configures and builds it, all output on standard error.
+# build PRESET [TARGET...]: configures and builds it, or those targets of it; all output on standard error.
 build() {
-  local preset=$1 quiet=(-- --quiet)
+  local preset=$1 targets=() quiet=(-- --quiet)
+  shift
+  (($# == 0)) || targets=(--target "$@")
   [[ -t 2 ]] && quiet=()
   cd "$root"
   say "building preset $preset in build/$preset"
   cmake --preset "$preset" >&2 || die "cmake --preset $preset failed"
-  cmake --build --preset "$preset" -j"$(nproc)" "${quiet[@]}" >&2 || die "the build of preset $preset failed"
+  cmake --build --preset "$preset" -j"$(nproc)" "${targets[@]}" "${quiet[@]}" >&2 || die "the build of preset $preset failed"
 }
