@@ -4,7 +4,6 @@ import pathlib
 import random
 import shutil
 import subprocess
-import tarfile
 
 KIB, MIB = 1 << 10, 1 << 20
 PAGE = 4 * KIB
@@ -61,10 +60,9 @@ class Inputs:
         tree = self.directory / f"{name}-{version}"
         tar = self.directory / f"{name}-{version}.tar"
         if not tree.exists():
-            with tarfile.open(packed) as archive:
-                archive.extractall(tree, filter="data")
-            with tarfile.open(tar, "w") as archive:
-                archive.add(tree, arcname=".")
+            tree.mkdir()
+            subprocess.run(["tar", "-xzf", packed, "-C", tree, "--no-same-owner"], check=True)
+            subprocess.run(["tar", "-cf", tar, "--sort=name", "-C", tree, "."], check=True)
         return tree, tar
 
     def forget(self, run):

@@ -39,8 +39,9 @@ FIGURES = {
     "cp_mib_s": ("cp of the file", lambda v: f"{v:,.0f} MiB/s", True),
     "memory_mib_s": ("memory", lambda v: f"{v:,.0f} MiB/s", True),
     "tcp_mib_s": ("TCP", lambda v: f"{v:,.0f} MiB/s", True),
+    "took_s": ("measuring took", seconds, False),
 }
-_HIDDEN = {"wire_over"}  # judged by a goal; the wire itself is shown
+_HIDDEN = {"wire_over", "took_s"}  # the one is judged by a goal beside the wire itself; the other is for results.json
 
 
 class Results:
@@ -94,11 +95,11 @@ class Results:
             if contestant in self.runs:
                 figures = ", ".join(f"{label} {text}" for label, text in self.figures_of(contestant))
                 if contestant in self.reasons:
-                    figures += f"; then FAILED: {self.reasons[contestant]}"
+                    figures += f"; then {self.reasons[contestant]}"
                 ratio = self.ratio(self.row.key, contestant) if contestant != "syncline" else None
                 yield contestant, figures, "" if ratio is None else f"x {ratio:.3g}"
             elif contestant in self.reasons:
-                yield contestant, f"FAILED: {self.reasons[contestant]}", ""
+                yield contestant, self.reasons[contestant], ""
 
 
 def _verdict(met):

@@ -32,8 +32,8 @@ class Sizes:
 
     @staticmethod
     def quick():
-        return Sizes(runs=1, uploads=50, upload_s=4, small_files=2_000, renamed_files=1_000, big_bytes=128 * MIB,
-                     busy_bytes=512 * MIB, resident_files=10_000, million=10_000, idle_s=4, row_s=25, all_s=270)
+        return Sizes(runs=1, uploads=50, upload_s=3, small_files=1_000, renamed_files=500, big_bytes=64 * MIB,
+                     busy_bytes=256 * MIB, resident_files=5_000, million=5_000, idle_s=3, row_s=20, all_s=260)
 
     def scaled(self, factor):
         def count(value, unit):
@@ -90,6 +90,7 @@ class Row:
 
     name = ""
     contestants = ("syncline",)
+    quick_contestants = ("machine", "syncline", "rsync", "rsync -z")  # those of them that --quick has time for
     stage = PAIR  # rows on the same stage share the running contestants
     key = "s"  # the figure that the plot shows and ratios are about
     goals = ()

@@ -10,6 +10,7 @@ from inputs import MIB
 from rows import Row, flush
 
 STREAM_BYTES = 1024 * MIB
+_SNDBUFFORCE, _RCVBUFFORCE = 32, 33
 
 
 class Machine(Contestant):
@@ -57,10 +58,15 @@ def memory_rate():
     return 256 / (time.perf_counter() - started)
 
 
-def stream(sender, receiver):
-    """Seconds for a gibibyte from one host to the other through TCP, from memory to memory."""
+def stream(sender, receiver, size=STREAM_BYTES, buffer_bytes=None):
+    """Seconds for so much from one host to the other through TCP, from memory to memory."""
     with receiver.inside():
         listener = socket.create_server((receiver.address, 0))
+    with sender.inside():
+        connection = socket.socket()
+    if buffer_bytes:  # before connecting, for the window's scale; beyond the limit, as root may
+        listener.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, buffer_bytes)
+        connection.setsockopt(socket.SOL_SOCKET, _SNDBUFFORCE, buffer_bytes)
 
     def take():
         connection, _ = listener.accept()
@@ -72,11 +78,10 @@ def stream(sender, receiver):
 
     thread = threading.Thread(target=take, daemon=True)
     thread.start()
-    with sender.inside():
-        connection = socket.create_connection(listener.getsockname())
+    connection.connect(listener.getsockname())
     piece = bytes(MIB)
     started = time.perf_counter()
-    for _ in range(STREAM_BYTES // MIB):
+    for _ in range(size // MIB):
         connection.sendall(piece)
     connection.shutdown(socket.SHUT_WR)
     connection.recv(1)
