@@ -1,7 +1,7 @@
 """Syncline side by side with rsync, lsyncd, Syncthing and Unison: times, CPU, memory and bytes on the wire of the same work.
 
-Rows are measured one contestant after the other, run by run; the table has medians, and ratios within a run. It asserts nothing:
-exit status 0 says that it ran, 1 that no row had a figure.
+Rows are measured one contestant after the other, run by run; the table has medians, and ratios within a run. It asserts
+nothing: exit status 0 says that it ran, 1 that no row had a figure.
 """
 import argparse
 import contextlib
@@ -28,10 +28,10 @@ import rows_links  # noqa: E402
 import rows_million  # noqa: E402
 import rows_upload  # noqa: E402
 import rows_versions  # noqa: E402
+import tracing  # noqa: E402
 from contestant import Failed  # noqa: E402
 from inputs import Inputs  # noqa: E402
-from rows import PAIR, Sizes  # noqa: E402
-from rows_million import Idle  # noqa: E402
+from rows import Sizes  # noqa: E402
 from stages import CONTESTANTS, Stages  # noqa: E402
 
 ROWS = (*rows_limits.ROWS, *rows_upload.ROWS[:2], *rows_files.ROWS, *rows_versions.ROWS, *rows_links.ROWS,
@@ -65,12 +65,13 @@ def time_limit(seconds, what):
 class Bench:
     """One run of the benchmark; what rows see of it."""
 
-    def __init__(self, stages, inputs, sizes, peers, quick):
+    def __init__(self, stages, inputs, sizes, peers, quick, tracer=None):
         self.stages = stages
         self.inputs = inputs
         self.sizes = sizes
         self.peers = peers
         self.quick = quick
+        self.tracer = tracer
         self.started = time.monotonic()
 
     def contestant(self, name, stage):
@@ -83,7 +84,7 @@ class Bench:
 
     def run_row(self, row):
         results = report.Results(row)
-        self.stages.stop(keep=lambda _, stage: stage in (row.stage, PAIR) and row.stage != Idle.stage)
+        self.stages.stop(keep=lambda _, stage: stage in (row.stage, row.beside))
         chosen = [name for name in row.contestants if not self.quick or name in row.quick_contestants]
         names = [name for name in chosen if name in self.peers]
         for run in range(self.sizes.runs):
@@ -100,6 +101,8 @@ class Bench:
         began = time.monotonic()
         try:
             contestant = self.contestant(name, row.stage)
+            contestant.now_measured = f"{row.name}-{name}-{run}"
+            contestant.trace = self.tracer if name == "syncline" else None
             with time_limit(min(self.sizes.row_s + GRACE_S, self._left() + 20), "the measurement"):
                 figures = row.measure(self, contestant, f"{row.name}-{run}")
             results.add(name, run, figures | {"took_s": time.monotonic() - began})
@@ -117,14 +120,14 @@ class Bench:
         if contestant := self.stages.running(name, row.stage):
             with contextlib.suppress(Exception):
                 print("\n".join("    " + line for line in contestant.report()), file=sys.stderr)
-        for stage in {row.stage, PAIR}:
+        for stage in (row.stage, row.beside):
             self.stages.drop(name, stage)
 
 
 def versions():
     """What is compared: the first line that each program says of itself."""
-    commands = (("rsync", "--version"), ("ssh", "-V"), ("lsyncd", "--version"), ("syncthing", "--version"), ("unison", "-version"))
-    for command in commands:
+    for command in ("rsync --version", "ssh -V", "lsyncd --version", "syncthing --version", "unison -version"):
+        command = command.split()
         if shutil.which(command[0]):
             done = subprocess.run(command, capture_output=True, text=True)
             line = (done.stdout + done.stderr).splitlines()[0]
@@ -132,7 +135,8 @@ def versions():
 
 
 def arguments_of():
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binaries", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="small inputs, one run, five minutes at most")
     parser.add_argument("--only", metavar="ROW,...", help=f"of {', '.join(row.name for row in ROWS)}")
@@ -140,11 +144,14 @@ def arguments_of():
     parser.add_argument("--runs", type=int, help="how often each is measured")
     parser.add_argument("--scale", type=float, default=1, help="factor on the numbers of files and bytes")
     parser.add_argument("--row-time", type=float, metavar="SECONDS", help="patience with one measurement")
+    parser.add_argument("--trace", choices=tracing.TOOLS,
+                        help="look at Syncline's nodes meanwhile; reports go to the output folder")
     parser.add_argument("--markdown", action="store_true", help="the table as Markdown")
     parser.add_argument("--loopback", action="store_true", help="no network namespaces, even where they may be made")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "bench", help="where results.json and plots go")
     arguments = parser.parse_args()
-    for given, known, what in ((arguments.only, {row.name for row in ROWS}, "row"), (arguments.peers, set(CONTESTANTS), "contestant")):
+    rows, peers = {row.name for row in ROWS}, set(CONTESTANTS)
+    for given, known, what in ((arguments.only, rows, "row"), (arguments.peers, peers, "contestant")):
         if unknown := set((given or "").split(",")) - known - {""}:
             parser.error(f"no such {what}: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     return arguments
@@ -165,7 +172,8 @@ def run(arguments, scratch):
     inputs = Inputs(scratch / "inputs", arguments.output / "cache")
     stages = Stages(arguments.binaries, inputs, sizes, scratch, namespaces)
     peers = arguments.peers.split(",") if arguments.peers else list(CONTESTANTS)
-    bench = Bench(stages, inputs, sizes, peers, quick=arguments.quick and not arguments.peers)
+    bench = Bench(stages, inputs, sizes, peers, quick=arguments.quick and not arguments.peers,
+                  tracer=tracing.Trace(arguments.trace, arguments.output) if arguments.trace else None)
     chosen = [row(sizes) for row in ROWS if not arguments.only or row.name in arguments.only.split(",")]
     hosts = "hosts in network namespaces" if namespaces else "all on loopback, whose counters are shared with everybody"
     print(f"{os.cpu_count()} cores, {hosts}, median of {sizes.runs}\n{'; '.join(versions())}\n", flush=True)

@@ -43,6 +43,8 @@ class Contestant:
         self.fill = fill
         self.notes = {}  # what rows remember of it, such as the file that is in its folders
         self.folders = self.make_folders()
+        self.trace = None  # what looks at its processes while they are measured, and under which name
+        self.now_measured = ""
         self._processes = []
         self._log_numbers = itertools.count(1)
         self._ended_cpu = 0.0
@@ -126,7 +128,8 @@ class Contestant:
         output = log.read_text(errors="replace")
         log.unlink()
         if process.returncode not in good:
-            raise Failed(f"{self.name}: {pathlib.Path(arguments[0]).name} ended with {process.returncode}: {output.strip()[-500:]}")
+            program = pathlib.Path(arguments[0]).name
+            raise Failed(f"{self.name}: {program} ended with {process.returncode}: {output.strip()[-500:]}")
         return output
 
     def report(self, lines=5):

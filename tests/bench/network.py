@@ -90,14 +90,19 @@ class Namespaces:
     def _join_hosts(self):
         if len(self.hosts) == 2:
             first, second = self.hosts
-            _ip("link", "add", "eth0", "netns", first.namespace, "type", "veth", "peer", "name", "eth0", "netns", second.namespace)
+            self._join("eth0", first.namespace, second.namespace)
             return
         bridge = self._add_namespace("bridge")
         _ip("-n", bridge, "link", "add", "br0", "type", "bridge")
         _ip("-n", bridge, "link", "set", "br0", "up")
         for number, host in enumerate(self.hosts, 1):
-            _ip("link", "add", f"port{number}", "netns", bridge, "type", "veth", "peer", "name", "eth0", "netns", host.namespace)
+            self._join(f"port{number}", bridge, host.namespace)
             _ip("-n", bridge, "link", "set", f"port{number}", "master", "br0", "up")
+
+    @staticmethod
+    def _join(name, namespace, other):
+        """A veth pair: `name` in the one namespace, eth0 in the other."""
+        _ip("link", "add", name, "netns", namespace, "type", "veth", "peer", "name", "eth0", "netns", other)
 
     def _bring_up(self, host):
         _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "eth0")

@@ -26,7 +26,8 @@ def svg_of(results):
     if most <= 0:
         return None
     height = _TOP + _STEP * len(bars) + 8
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif" font-size="13">',
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif" '
+             'font-size="13">',
              '<rect width="100%" height="100%" fill="white"/>', f'<text x="10" y="20">{escape(row.title())}</text>',
              f'<text x="10" y="40" fill="#555">{escape(label)}: {"more" if more else "less"} is better</text>']
     parts += [_bar(_TOP + _STEP * i, name, values, _BAR / most, show) for i, (name, values) in enumerate(bars)]

@@ -9,7 +9,9 @@ def seconds(value):
 
 
 def size(value):
-    return f"{value:,.0f} B" if abs(value) < 10 * KIB else f"{value / KIB:,.0f} KiB" if abs(value) < MIB else f"{value / MIB:,.1f} MiB"
+    if abs(value) < 10 * KIB:
+        return f"{value:,.0f} B"
+    return f"{value / KIB:,.0f} KiB" if abs(value) < MIB else f"{value / MIB:,.1f} MiB"
 
 
 # key: (label, how to print it, whether more is better), in the order of the table

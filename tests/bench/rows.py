@@ -92,6 +92,7 @@ class Row:
     contestants = ("syncline",)
     quick_contestants = ("machine", "syncline", "rsync", "rsync -z")  # those of them that --quick has time for
     stage = PAIR  # rows on the same stage share the running contestants
+    beside = None  # another stage that it plays on as well
     key = "s"  # the figure that the plot shows and ratios are about
     goals = ()
 
@@ -108,13 +109,17 @@ class Row:
 @contextlib.contextmanager
 def costs(contestant, figures):
     """Adds what the contestant spent inside, and until it rests again: cpu, wire, rss."""
+    if contestant.trace:
+        contestant.trace.begin(contestant.now_measured, contestant.roots())
     cpu, wire = contestant.cpu(), contestant.wire()
     peak = usage.Peak(contestant.roots)
     try:
         yield
+        contestant.settle()
     finally:
         figures["rss"] = peak.stop()
-    contestant.settle()
+        if contestant.trace:
+            contestant.trace.end()
     figures["cpu"] = contestant.cpu() - cpu
     figures["wire"] = contestant.wire() - wire
 

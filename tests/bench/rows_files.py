@@ -21,7 +21,8 @@ class Small(Row):
              Goal("CPU <= 2 x rsync", ratio_at_most("cpu", "rsync", 2)))
 
     def title(self):
-        return f"{self.sizes.small_files:,} files ({self.sizes.small_files * inputs.SMALL_MEAN // MIB} MiB) moved into the folder"
+        mib = self.sizes.small_files * inputs.SMALL_MEAN // MIB
+        return f"{self.sizes.small_files:,} files ({mib} MiB) moved into the folder"
 
     def measure(self, bench, contestant, run):
         stock = bench.inputs.small_files(self.sizes.small_files, run)

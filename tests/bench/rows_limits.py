@@ -28,7 +28,8 @@ class Limits(Row):
     key = "cp_tree_s"
 
     def title(self):
-        return f"cp -a of the small files and of {self.sizes.big_bytes // MIB:,} MiB, memory, a bare TCP stream between the hosts"
+        mib = self.sizes.big_bytes // MIB
+        return f"cp -a of the small files and of {mib:,} MiB, memory, a bare TCP stream between the hosts"
 
     def measure(self, bench, contestant, run):
         figures = {}
