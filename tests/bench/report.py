@@ -20,6 +20,8 @@ FIGURES = {
     "p50_ms": ("p50", lambda v: f"{v:.2f} ms", False),
     "p99_ms": ("p99", lambda v: f"{v:.2f} ms", False),
     "mib_s": ("rate", lambda v: f"{v:.0f} MiB/s", True),
+    "first_s": ("1 % on the wire after", seconds, False),
+    "last_s": ("99 % after", seconds, False),
     "line_percent": ("of 1 Gbit/s", lambda v: f"{v:.0f} %", True),
     "written_s": ("writing alone", seconds, False),
     "after_s": ("after the last byte", seconds, False),
@@ -61,7 +63,8 @@ class Results:
         self.reasons[contestant] = reason
 
     def values(self, contestant, key):
-        return [figures[key] for figures in self.runs.get(contestant, {}).values() if key in figures]
+        found = (figures.get(key) for figures in self.runs.get(contestant, {}).values())
+        return [value for value in found if value is not None]
 
     def median(self, contestant, key):
         values = self.values(contestant, key)

@@ -1,6 +1,7 @@
 """Trees of small files, one large file, and changes of it."""
 import os
 import subprocess
+import threading
 import time
 
 import inputs
@@ -90,8 +91,9 @@ def put_big(bench, contestant, run, sizes):
     inputs.copy(source, staged)
     flush()
     figures, name = {}, f"big-{run}"
-    with costs(contestant, figures):
-        figures["s"] = arrival(contestant, name, lambda: publish(contestant, staged, name), sizes.row_s)
+    with costs(contestant, figures), WireClock(contestant) as clock:
+        figures["s"] = arrival(contestant, name, lambda: clock.start(publish(contestant, staged, name)), sizes.row_s)
+    figures["first_s"], figures["last_s"] = clock.passed(sizes.big_bytes, 0.01), clock.passed(sizes.big_bytes, 0.99)
     figures["mib_s"] = sizes.big_bytes / MIB / figures["s"]
     figures["line_percent"] = sizes.big_bytes * 8e-9 / figures["s"] * 100  # of a gigabit
     judge.check_equal(source, *(folder / name for folder in contestant.folders))
@@ -99,6 +101,40 @@ def put_big(bench, contestant, run, sizes):
         remove(contestant, old, sizes.row_s)
     contestant.notes[BIG] = name
     return figures
+
+
+class WireClock:
+    """When how much of a file was on the wire: what is before the first and after the last byte is nobody's bandwidth."""
+
+    def __init__(self, contestant):
+        self._contestant = contestant
+        self._begin = 0.0
+        self._samples = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self):
+        while True:
+            self._samples.append((time.perf_counter(), self._contestant.wire()))
+            if self._stopped.wait(0.01):
+                return
+
+    def start(self, moment):
+        self._begin = moment
+        return moment
+
+    def passed(self, size, share):
+        """Seconds from start() until that share of the size had passed."""
+        first = self._samples[0][1]
+        return next((moment - self._begin for moment, wire in self._samples if wire - first >= size * share), None)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopped.set()
+        self._thread.join()
 
 
 def arrival(contestant, name, act, patience):

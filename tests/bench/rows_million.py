@@ -1,4 +1,5 @@
 """What a large folder costs while nothing happens, after a cut and after a restart."""
+import datetime
 import json
 import time
 
@@ -18,6 +19,12 @@ def status_of(node):
 def linked(node):
     peers = status_of(node).get("peers", [])
     return bool(peers) and all(peer["linked"] for peer in peers)
+
+
+def linked_at(node):
+    """When the node says in its log that the last link came up (wall clock): asking it takes longer than the catching up."""
+    lines = [line for line in node.log.read_text(errors="replace").splitlines() if " linked to " in line]
+    return datetime.datetime.fromisoformat(lines[-1].split()[0]).timestamp()
 
 
 class CatchUp(Row):
@@ -42,14 +49,13 @@ class CatchUp(Row):
             contestant.settle()
         finally:
             network.set_link(True)
-        wire, plugged = network.wire(), time.perf_counter()
-        wait_until(lambda: linked(node), "the link is back", 120, interval=0.002)
-        at_link = time.perf_counter()
-        ended = judge.wait_listing({".": names}, contestant.folders[1], self.sizes.row_s)
+        wire, plugged = network.wire(), time.time()
+        judge.wait_listing({".": names}, contestant.folders[1], self.sizes.row_s)
+        ended, at_link = time.time(), linked_at(contestant.cluster.nodes[1])
         wire = network.wire() - wire
         for name in names:
             judge.check_equal(*(folder / name for folder in contestant.folders))
-        return {"s": max(0.0, ended - at_link), "redial_s": at_link - plugged, "wire": wire}
+        return {"s": ended - at_link, "redial_s": at_link - plugged, "wire": wire}
 
 
 class Restart(Row):

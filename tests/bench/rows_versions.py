@@ -1,12 +1,11 @@
 """Two versions of real software: the npm package `typescript`, unpacked and as one tar file."""
 import os
-import shutil
 import subprocess
 import time
 
 import inputs
 import judge
-from rows import Goal, Row, costs, flush, publish, ratio_at_most
+from rows import Goal, Row, costs, flush, publish, ratio_at_most, remove
 from rows_files import arrival
 
 PACKAGE, OLD, NEW = "typescript", "5.4.5", "5.5.4"
@@ -37,10 +36,7 @@ class PackageTree(Row):
                 contestant.sync()
             figures["s"] = judge.wait_attributes(source, target, self.sizes.row_s) - started
         judge.check_equal(new, source, target)
-        shutil.rmtree(source)
-        if not contestant.watches:
-            contestant.sync()
-        judge.wait_gone(target, self.sizes.row_s)
+        remove(contestant, source.name, self.sizes.row_s)
         return figures
 
 
@@ -67,6 +63,7 @@ class PackageTar(Row):
         with costs(contestant, figures):
             figures["s"] = arrival(contestant, name, lambda: publish(contestant, staged, name), self.sizes.row_s)
         judge.check_equal(new, *(folder / name for folder in contestant.folders))
+        remove(contestant, name, self.sizes.row_s)  # else the next run finds its bytes here
         return figures
 
 
