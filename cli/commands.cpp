@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <thread>
 
+#include "cli/ask.h"
 #include "cli/diff.h"
+#include "cli/lb.h"
 #include "cli/render.h"
 #include "cli/system.h"
 #include "protocol/control_text.h"
@@ -15,7 +18,6 @@ namespace syncline {
 namespace {
 
 constexpr int kDone = 0, kFailed = 1, kTimedOut = 3;
-constexpr std::uint64_t kAnswerMs = 30'000;
 
 int failed(const Error& error) {
   fmt::print(stderr, "syncline: {}\n", printable(error.message));
@@ -25,14 +27,6 @@ int failed(const Error& error) {
 // False when nobody reads any more (`syncline status --watch | head`).
 bool print(std::string_view text) {
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-}
-
-template <class Request>
-Result<typename Request::Reply> ask(const std::string& home, const Request& request,
-                                    std::uint64_t patience_ms = kAnswerMs) {
-  const auto line = ask_node(home, encode_request(request), patience_ms);
-  if (!line) return tl::unexpected(line.error());
-  return decode_reply<typename Request::Reply>(*line);
 }
 
 int run(const Command&, const StartNode& start) { return failed(become_synclined(start.arguments)); }
@@ -55,6 +49,37 @@ int run(const Command& command, const ShowDiff& show) {
   const auto diff = diff_conflict(*conflict);
   if (!diff) return failed(diff.error());
   print(command.json ? diff_json(*conflict, *diff) + "\n" : diff->output);
+  return kDone;
+}
+
+int run(const Command& command, const PrintLb& print_lb) {
+  const auto members = ask(command.home, MembersRequest{});
+  if (!members) return failed(members.error());
+  const auto status = ask(command.home, StatusRequest{});
+  if (!status) return failed(status.error());
+  const auto plan = make_lb_plan(print_lb.options, *members, *status);
+  if (!plan) return failed(plan.error());
+  const auto parts = make_lb_parts(*plan, print_lb.explain);
+  print(command.json ? lb_json(*plan, parts) + "\n" : render(parts));
+  return kDone;
+}
+
+int run(const Command& command, const CheckLb& check) {
+  const auto seen = observe(check.options);
+  if (!seen) return failed(seen.error());
+  const auto findings = judge(check.options, *seen);
+  print(command.json ? lb_check_json(*seen, findings) + "\n" : render(findings));
+  const bool bad =
+      std::ranges::any_of(findings, [](const LbFinding& f) { return f.grade == LbFinding::Grade::bad; });
+  return bad ? kFailed : kDone;
+}
+
+int run(const Command& command, const ImportRsync& import) {
+  const auto text = read_import_file(import.file);
+  if (!text) return failed(text.error());
+  const ImportResult result =
+      import_rsync(*text, import.file == "-" ? "standard input" : import.file, import.clients);
+  print(command.json ? import_json(result) + "\n" : render(result));
   return kDone;
 }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "cli/options_lb.h"
 #include "cli/system.h"
 #include "protocol/address.h"
 #include "protocol/control_text.h"
@@ -20,6 +21,7 @@ struct Values {
                                                                                   timeout = "5s";
   std::uint32_t uses = 1;
   bool json = false, watch = false, durable = false;
+  LbCommands lb;
 };
 
 CLI::Validator duration(std::uint64_t most_ms) {
@@ -131,6 +133,7 @@ Commands add_commands(CLI::App& app, Values& v) {
       ->check(duration(limits::wait_timeout_ms))
       ->capture_default_str();
   c.wait->add_option("--folder", v.folder_name, "the folder of this name");
+  add_lb_commands(app, v.lb, v.json);
   for (auto* command : {c.init, c.run, c.cluster, c.join}) command->fallthrough();
   return c;
 }
@@ -151,6 +154,7 @@ StartNode start_node(const char* command, const Commands& c, const Values& v) {
 
 Command command_of(const Commands& c, const Values& v) {
   Command out{{}, v.home, v.json};
+  if (take_lb_command(v.lb, out)) return out;
   if (c.init->parsed()) {
     out.what = start_node("init", c, v);
   } else if (c.run->parsed()) {

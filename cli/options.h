@@ -4,6 +4,9 @@
 #include <variant>
 #include <vector>
 
+#include "cli/import.h"
+#include "cli/lb_check.h"
+#include "cli/lb_plan.h"
 #include "protocol/control.h"
 
 namespace syncline {
@@ -18,10 +21,21 @@ struct ShowStatus {
 struct ShowDiff {
   std::string id;
 };
+struct PrintLb {
+  LbOptions options;
+  bool explain = false;
+};
+struct CheckLb {
+  LbCheckOptions options;
+};
+struct ImportRsync {
+  std::string file;  // - is standard input
+  std::vector<std::string> clients;
+};
 using Ask = ControlRequest;  // everything else is one request and its answer
 
 struct Command {
-  std::variant<StartNode, ShowStatus, ShowDiff, Ask> what;
+  std::variant<StartNode, ShowStatus, ShowDiff, PrintLb, CheckLb, ImportRsync, Ask> what;
   std::string home;  // of the node; not used by StartNode, whose arguments name it
   bool json = false;
 };

@@ -12,7 +12,8 @@ namespace syncline {
 namespace {
 
 constexpr std::size_t kEventsPerCommit = 512;
-constexpr std::size_t kOverflowBytes = 12 << 20;  // a lane: above the credit that a peer has with us
+constexpr std::size_t kOverflowBytes = 16 << 20;  // a lane: above the credit that a peer has with us
+constexpr std::size_t kPushedBytes = 2 << 20;     // of it for what nobody has asked for
 
 std::uint64_t ms_since_epoch() {
   using namespace std::chrono;
@@ -93,6 +94,9 @@ Status Daemon::open_index() {
   Actor actor{replica.actor, home_.identity.node, {}};
   sign(actor, home_.cluster.cluster, home_.identity.signing);
   replica.actor_certificate = encode_actor(actor);
+  for (const Member& member : home_.members) {
+    if (member.state == MemberState::joined) replica.members.push_back(member.node);
+  }
   randombytes_buf(&replica.random_seed, sizeof replica.random_seed);
   replica_ = std::make_unique<Replica>(*index_, std::move(replica));
 
@@ -101,6 +105,7 @@ Status Daemon::open_index() {
   folder.identity = {home_.cluster.cluster, 1};
   folder.key = &hash_key_;
   folder.rescan = std::chrono::seconds(home_.config.rescan_seconds);
+  folder.looks_as_of = [this] { return replica_->looks_as_of(); };
   folder_ = std::make_unique<FolderRunner>(std::move(folder), loop_, executor_, *index_, *kv_,
                                            [this](Event e) { tell(std::move(e)); });
   return {};
@@ -228,7 +233,8 @@ void Daemon::send(Send& message) {
   Overflow& waiting = overflow_[{message.peer, message.lane}];
   if (waiting.messages.empty() && transport_->send(message.peer, message.lane, message.message)) return;
   if (!link_up_.contains(message.peer)) return;
-  if (waiting.bytes + message.message.size() > kOverflowBytes) return tell(SendRefused{message.peer, message.lane});
+  const std::size_t most = message.asked_for ? kOverflowBytes : kPushedBytes;
+  if (waiting.bytes + message.message.size() > most) return tell(SendRefused{message.peer, message.lane});
   waiting.bytes += message.message.size();
   waiting.messages.push_back(std::move(message.message));
 }

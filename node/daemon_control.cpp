@@ -135,7 +135,7 @@ Result<ControlReply> Daemon::on(const MembersRequest&) {
   MembersReply reply;
   for (const Member& m : members_) {
     MemberStatus v;
-    v.name = m.name, v.id = m.node, v.addresses = m.addresses;
+    v.name = m.name, v.id = m.node, v.addresses = m.addresses, v.http = m.http;
     v.state = states[static_cast<int>(m.state)];
     v.self = m.node == home_.identity.node;
     v.linked = v.self || std::any_of(views.begin(), views.end(),

@@ -29,6 +29,8 @@ void Daemon::publish_self() {
         at.advertise.empty() && (at.listen.rfind("0.0.0.0", 0) == 0 || at.listen.rfind("[::]", 0) == 0);
     if (!wildcard || self.addresses.empty()) self.addresses = own;
     self.name = home_.config.name;
+    self.http = http_->local_address();
+    if (!check(self)) self.http.clear();  // many long addresses left no room
     sign(self, home_.cluster.cluster, home_.identity.signing);
     replica_->put_value(member_path(self.node), encode_member(self), now());
   }

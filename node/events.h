@@ -127,8 +127,8 @@ struct LaneWritable {
 struct Observed {
   FolderId folder = 0;
   Observation observation;
-  bool at_start = false;
-};  // at_start: found by the scan after a start
+  std::uint64_t as_of = UINT64_MAX;  // Replica::looks_as_of() when the look was ordered
+};
 struct FileDone {
   JobId id = 0;
   FileOutcome outcome;
@@ -165,6 +165,7 @@ struct Send {
   NodeId peer;
   Lane lane = Lane::control;
   Bytes message;
+  bool asked_for = true;  // else it may be refused as soon as the lane is busy (SendRefused): the peer will ask
 };
 struct StartJob {
   FileJob job;

@@ -5,6 +5,8 @@
 
 namespace syncline {
 
+constexpr std::size_t kOvertakeMost = 8;  // tasks before a bulk one that could run
+
 Executor::Executor(std::size_t threads) {
   for (std::size_t i = 0; i < std::max<std::size_t>(threads, 2); ++i)
     threads_.emplace_back([this] { work(); });
@@ -36,12 +38,15 @@ void Executor::run(const std::string& strand, bool bulk, std::function<void()> t
 }
 
 bool Executor::next(Task& task) {
-  if (!ready_.empty()) {
+  const bool bulk_may = !bulk_ready_.empty() && bulk_running_ + 1 < threads_.size();
+  // Others go first, but a steady stream of them must not stop the large transfers.
+  if (!ready_.empty() && (!bulk_may || ++overtaken_ <= kOvertakeMost)) {
     task = std::move(ready_.front());
     ready_.pop_front();
     return true;
   }
-  if (bulk_ready_.empty() || bulk_running_ + 1 >= threads_.size()) return false;
+  if (!bulk_may) return false;
+  overtaken_ = 0;
   task = std::move(bulk_ready_.front());
   bulk_ready_.pop_front();
   ++bulk_running_;

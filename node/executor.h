@@ -37,6 +37,7 @@ class Executor {
   std::deque<Task> ready_, bulk_ready_;
   std::unordered_map<std::string, std::deque<Task>> strands_;  // a strand in here has a task ready or running
   std::size_t bulk_running_ = 0;
+  std::size_t overtaken_ = 0;  // tasks that went before a bulk one, since the last of those
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -212,8 +212,9 @@ void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> don
   ++in_flight_;
   scan_in_flight_ += from_scan;
   const std::string strand = look.path;
+  const std::uint64_t as_of = options_.looks_as_of();
   executor_.run(strand, false,
-                [this, alive = std::weak_ptr(self_), folder, look = std::move(look), known, from_scan,
+                [this, alive = std::weak_ptr(self_), folder, look = std::move(look), known, from_scan, as_of,
                  done = std::move(done)] {
                   Observation o = folder->folder->observe(look.path, known, look.force);
                   std::string lost;
@@ -221,7 +222,7 @@ void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> don
                     if (const Status marker = folder->folder->check_marker(); !marker)
                       lost = marker.error().message;
                   }
-                  loop_.post([alive, look, from_scan, done, lost, o = std::move(o)]() mutable {
+                  loop_.post([alive, look, from_scan, as_of, done, lost, o = std::move(o)]() mutable {
                     const auto self = alive.lock();
                     if (!self || !*self) return;
                     FolderRunner& runner = **self;
@@ -230,7 +231,7 @@ void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> don
                     if (!lost.empty())
                       runner.stop(lost);
                     else
-                      runner.observed(look, from_scan, std::move(o));
+                      runner.observed(look, std::move(o), as_of);
                     if (done) done();
                     runner.pump();
                     runner.after_scan();
@@ -238,12 +239,12 @@ void FolderRunner::dispatch(Look look, bool from_scan, std::function<void()> don
                 });
 }
 
-void FolderRunner::observed(const Look& look, bool from_scan, Observation observation) {
+void FolderRunner::observed(const Look& look, Observation observation, std::uint64_t as_of) {
   if (observation.state == Observation::State::busy) {
     intake_.again(look, Clock::now());
     return;
   }
-  tell_(Observed{options_.id, std::move(observation), from_scan && first_scan_});
+  tell_(Observed{options_.id, std::move(observation), as_of});
 }
 
 void FolderRunner::request_scan(const std::string& subtree, const std::string& moved_from) {
@@ -304,7 +305,7 @@ void FolderRunner::scanned(ScanSlice slice) {
     o.state = Observation::State::unsupported;
     o.path = std::move(problem.path);
     o.problem = std::move(problem.reason);
-    tell_(Observed{options_.id, std::move(o), first_scan_});
+    tell_(Observed{options_.id, std::move(o)});
   }
   switch (slice.state) {
     case ScanSlice::State::more:

@@ -36,6 +36,7 @@ class FolderRunner {
     Folder::Identity identity;
     const HashKey* key = nullptr;
     std::chrono::seconds rescan{3600};
+    std::function<std::uint64_t()> looks_as_of;  // Replica::looks_as_of()
   };
   FolderRunner(Options options, Loop& loop, Executor& executor, Index& index, Kv& kv,
                std::function<void(Event)> tell);
@@ -60,7 +61,7 @@ class FolderRunner {
   void event(const WatchEvent& e);
   void pump();
   void dispatch(Look look, bool from_scan, std::function<void()> done = nullptr);
-  void observed(const Look& look, bool from_scan, Observation observation);
+  void observed(const Look& look, Observation observation, std::uint64_t as_of);
   void request_scan(const std::string& subtree, const std::string& moved_from);
   void scan_thread();
   void scanned(ScanSlice slice);

@@ -216,7 +216,7 @@ void LinkConnection::hand_over() {
       }
       auto chunk = lanes_[lane].pop();
       if (!chunk) break;
-      window_.count_sent(chunk->size(), now_);
+      if (lane == kBulk) window_.count_sent(chunk->size(), now_);
       enet_->hand(lane, std::move(chunk));
     }
   }

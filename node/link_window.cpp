@@ -20,6 +20,7 @@ constexpr std::size_t kLargestNear =
 constexpr std::uint32_t kNearMs = 5;
 constexpr milliseconds kShortestRound{20};
 constexpr std::chrono::seconds kLowestFor{30};  // routes change
+constexpr milliseconds kLongestDebt{50};
 constexpr milliseconds kBurst{2};               // what may leave at once after a pause
 constexpr std::uint32_t kQueueMs = 25;          // delay beyond this over the lowest seen is a queue
 
@@ -45,6 +46,8 @@ void LinkWindow::count_sent(std::size_t bytes, Clock::time_point now) {
   const std::uint64_t percent = starting_ ? 200 : 120;
   const std::uint64_t ns = bytes * rtt_ms_ * 1'000'000 / window_ * 100 / percent;
   paced_until_ = std::max(paced_until_, now - kBurst) + std::chrono::nanoseconds(ns);
+  // A debt from a time when the window was smaller is not paid to the end.
+  paced_until_ = std::min(paced_until_, now + std::max(kLongestDebt, 2 * milliseconds(rtt_ms_)));
 }
 
 void LinkWindow::end_round(const EnetLink::Path& path, Clock::time_point now) {

@@ -18,7 +18,7 @@ Replica::Impl::Impl(Index& i, ReplicaOptions o)
   load_intents();
   for (const FolderId folder : options.folders) {
     if (index.counts(folder).pending > 0) backlog.insert(folder);
-    for (const Conflict& c : index.conflicts(folder, false, SIZE_MAX)) version_queue.push_back(c);
+    for (const Conflict& c : index.conflicts(folder, false, SIZE_MAX)) ensure_version(c);
   }
 }
 
@@ -37,13 +37,15 @@ void Replica::Impl::step(const Event& event, Now at) {
     void operator()(const Received& e) { r.received(e.peer, e.message); }
     void operator()(const SendRefused& e) {
       const auto it = r.links.find(e.peer);
-      if (it != r.links.end() && e.lane == Lane::small) it->second.pushing = false;
+      if (it != r.links.end() && e.lane == Lane::small) it->second.pushing = false;  // until it has caught up by asking
     }
     void operator()(const LaneWritable& e) {
       const auto it = r.links.find(e.peer);
-      if (it != r.links.end() && it->second.greeted && !it->second.pushing) r.announce(it->second, true);  // it asks for what it missed
+      if (it == r.links.end() || !it->second.greeted || it->second.pushing) return;
+      r.send(e.peer, Lane::small, Entries{r.options.actor, 0, 0, {}});  // an answer may have been lost
+      r.announce(it->second, true);                                     // it asks for what it missed
     }
-    void operator()(const Observed& e) { r.observed(e.folder, e.observation, e.at_start); }
+    void operator()(const Observed& e) { r.observed(e.folder, e.observation, e.as_of); }
     void operator()(const FileDone& e) {
       FileOutcome outcome = e.outcome;
       r.job_done(e.id, outcome);
@@ -65,7 +67,8 @@ void Replica::Impl::step(const Event& event, Now at) {
     void operator()(const KeptFound& e) { r.kept.insert(e.contents.begin(), e.contents.end()); }
     void operator()(const ScanFinished& e) {
       r.scanned.insert(e.folder);
-      r.forget_intents();
+      r.backlog.insert(e.folder);
+      r.look_for_intents();
     }
     void operator()(const Tick&) {}
   };
@@ -95,15 +98,10 @@ void Replica::Impl::tick() {
   fetch_timeouts();
   next_versions();
   if (!drops.empty()) next_drops();
-  for (auto it = retries.begin(); it != retries.end();) {
-    const auto [key, retry] = *it;
-    ++it;
-    if (now.mono_ms >= retry.at_ms && !works.contains(key)) {
-      start_work(key.folder, key.path);
-      // Under way, it keeps its back-off until the path succeeds.
-      if (const auto r = retries.find(key); r != retries.end())
-        r->second.at_ms = works.contains(key) ? UINT64_MAX : now.mono_ms + 100;
-    }
+  for (const PathKey& key : retries.take_due(now.mono_ms)) {
+    if (!works.contains(key)) start_work(key.folder, key.path);
+    // Under way, it keeps its back-off until the path succeeds.
+    if (!works.contains(key)) retries.later(key, now.mono_ms + 100);
   }
   next_backlog();
   check_waits();
@@ -125,7 +123,7 @@ std::uint64_t Replica::Impl::next_tick() const {
   }
   if (!gaps.empty()) due = std::min(due, now.mono_ms + tuning::gap_ms);
   for (const auto& [key, at] : touched) due = std::min(due, at);
-  for (const auto& [key, retry] : retries) due = std::min(due, retry.at_ms);
+  due = std::min(due, retries.next_ms());
   if (!backlog.empty()) due = std::min(due, backlog_at_ms);
   return std::max(due, now.mono_ms + 1);
 }
@@ -133,12 +131,14 @@ std::uint64_t Replica::Impl::next_tick() const {
 const std::vector<NodeId>& Replica::Impl::member_ids() const {
   if (members_known) return members;
   members_known = true;
-  members.clear();
+  members = options.members;
   for (const auto& [path, entry] : index.below(kClusterFolder, "members", "", limits::members)) {
     if (!entry.live || entry.live->content.kind != Kind::value) continue;
     const auto raw = from_hex(std::string_view(path).substr(std::string_view("members/").size()));
     if (raw && raw->size() == NodeId::size) members.push_back(NodeId::from(*raw));
   }
+  std::sort(members.begin(), members.end());
+  members.erase(std::unique(members.begin(), members.end()), members.end());
   return members;
 }
 
@@ -272,9 +272,13 @@ bool Replica::idle() const {
          r.streams.empty() && r.gaps.empty() && r.version_queue.empty() && r.version_jobs.empty();
 }
 
-NodeId Replica::node_of(const ActorId& actor) const {
-  if (actor == impl_->options.actor) return impl_->options.self;
-  const auto entry = impl_->index.get(kClusterFolder, actor_path(actor));
+std::uint64_t Replica::looks_as_of() const { return impl_->applies_done; }
+
+NodeId Replica::node_of(const ActorId& actor) const { return impl_->node_of(actor); }
+
+NodeId Replica::Impl::node_of(const ActorId& actor) const {
+  if (actor == options.actor) return options.self;
+  const auto entry = index.get(kClusterFolder, actor_path(actor));
   if (!entry || !entry->live) return {};
   const auto certificate = decode_actor(entry->live->content.target);
   return certificate && certificate->actor == actor ? certificate->node : NodeId{};

@@ -17,6 +17,7 @@ struct ReplicaOptions {
   ActorId actor;            // fresh and random at each start: a counter can then never be used twice
   Bytes actor_certificate;  // value stored at "actors/<hex>" before the actor's first version
   std::vector<FolderId> folders{1};
+  std::vector<NodeId> members{};  // known from elsewhere: the records of a new index have not come yet
   std::uint64_t random_seed = 0;  // jitter only
 };
 
@@ -70,6 +71,9 @@ class Replica {
   void committed(std::uint64_t batch);
   // When a Tick is due at the latest.
   std::uint64_t next_tick_ms() const;
+
+  // A stamp for looks at the tree that are ordered now: see Observed.
+  std::uint64_t looks_as_of() const;
 
   // Requests of the node's owner; effects they cause come with the next step() (send a Tick).
   // A value of the cluster's own folder, e.g. "members/<hex>"; nullopt deletes it.

@@ -27,13 +27,13 @@ void Replica::Impl::start_fetch(Fetch fetch, const NodeId& first) {
     return;
   }
   fetch.total = fetch.encoding == Encoding::delta ? limits::range_bytes : fetch.size;
-  fetch.last_progress_ms = now.mono_ms;
+  fetch.last_progress_ms = fetch.own_progress_ms = now.mono_ms;
+  fetch.serial = next_fetch++;
   Fetch& f = fetches[hash] = std::move(fetch);
   if (links.contains(first)) f.peer = first;
   // Anything that takes more than one piece may have been begun before.
   if (f.encoding == Encoding::raw && f.size > limits::range_bytes) {
-    fetch_jobs[start_job(f.path.folder, "#" + to_hex(hash), true, StageProgressJob{hash})] = hash;
-    return;
+    return start_fetch_job(f, StageProgressJob{hash});
   }
   f.progress_known = true;
   ask(f);
@@ -105,38 +105,44 @@ void Replica::Impl::on(Peer& peer, Piece& m) {
   const WantRef ref = want->second;
   peer.wants.erase(want);
   const auto it = fetches.find(ref.hash);
-  if (it != fetches.end() && it->second.peer == peer.node) {
-    Fetch& f = it->second;
-    f.last_progress_ms = now.mono_ms;
-    if (f.encoding == Encoding::delta) {
-      f.total = m.total;
-      const bool fits = ref.offset == f.delta.size() && m.total <= tuning::delta_cache_bytes &&
-                        (!m.bytes.empty() || m.total == 0);
-      if (!fits) return fetch_failed_at(ref.hash);
-      f.delta += m.bytes;
-      if (f.delta.size() < f.total) {
-        f.asked = std::max<std::uint64_t>(f.asked, f.delta.size());
-        ask(f);
-      } else {
-        end_fetch(ref.hash, true);
-      }
-    } else {
-      if (m.total != f.size || m.bytes.size() != ref.length) return fetch_failed_at(ref.hash);
-      const auto bytes = std::make_shared<const Bytes>(std::move(m.bytes));
-      const std::string strand = "#" + to_hex(f.hash);
-      if (f.size <= limits::range_bytes) {
-        f.delta = *bytes;
-        end_fetch(ref.hash, true);
-      } else {
-        ++f.writes;
-        fetch_jobs[start_job(f.path.folder, strand, true, StageWriteJob{f.hash, ref.offset, bytes})] = f.hash;
-      }
+  if (it != fetches.end()) {
+    it->second.own_progress_ms = now.mono_ms;
+    // The lane is one queue: what waits behind this piece is on its way as well.
+    for (auto& [hash, other] : fetches) {
+      if (other.peer == peer.node && other.is_bulk() == it->second.is_bulk()) other.last_progress_ms = now.mono_ms;
     }
   }
-  // A place among this peer's wants is free.
+  if (it != fetches.end() && it->second.peer == peer.node && !it->second.finishing && it->second.progress_known)
+    take_piece(it->second, ref, m);
+  ask_more(peer);
+}
+
+void Replica::Impl::take_piece(Fetch& f, const WantRef& ref, Piece& m) {
+  const Hash128 hash = f.hash;
+  if (f.encoding == Encoding::delta) {
+    f.total = m.total;
+    const bool fits = ref.offset == f.delta.size() && m.total <= tuning::delta_cache_bytes &&
+                      (!m.bytes.empty() || m.total == 0);
+    if (!fits) return fetch_failed_at(hash);
+    f.delta += m.bytes;
+    if (f.delta.size() >= f.total) return end_fetch(hash, true);
+    f.asked = std::max<std::uint64_t>(f.asked, f.delta.size());
+    return ask(f);
+  }
+  if (m.total != f.size || m.bytes.size() != ref.length) return fetch_failed_at(hash);
+  if (f.size <= limits::range_bytes) {
+    f.delta = std::move(m.bytes);
+    return end_fetch(hash, true);
+  }
+  ++f.writes;
+  start_fetch_job(f, StageWriteJob{hash, ref.offset, std::make_shared<const Bytes>(std::move(m.bytes))});
+}
+
+// A place among this peer's wants may be free.
+void Replica::Impl::ask_more(Peer& peer) {
   for (auto& [hash, other] : fetches) {
+    if (peer.wants.size() + peer.outbox.size() >= tuning::small_wants_max) return;
     if (other.peer == peer.node && other.asked < other.total) ask(other);
-    if (peer.wants.size() + peer.outbox.size() >= tuning::small_wants_max) break;
   }
 }
 
@@ -146,45 +152,73 @@ void Replica::Impl::on(Peer& peer, Unavailable& m) {
   const Hash128 hash = want->second.hash;
   peer.wants.erase(want);
   const auto it = fetches.find(hash);
-  if (it != fetches.end() && it->second.peer == peer.node) fetch_failed_at(hash);
+  if (it != fetches.end() && it->second.peer == peer.node && !it->second.finishing) {
+    if (it->second.encoding == Encoding::raw) it->second.refused.insert(peer.node);
+    fetch_failed_at(hash);
+  }
+  ask_more(peer);
 }
 
 // The peer being asked cannot give it: the whole instead of the delta, then the next peer, then later.
 void Replica::Impl::fetch_failed_at(Hash128 hash) {
   Fetch& f = fetches.at(hash);
-  for (auto& [node, peer] : links) {
-    std::erase_if(peer.wants, [&](const auto& w) { return w.second.hash == hash; });
-    std::erase_if(peer.outbox, [&](const auto& w) { return w.hash == hash; });
-  }
+  forget_wants(hash);
   f.delta.clear();
-  f.last_progress_ms = now.mono_ms;
+  f.last_progress_ms = f.own_progress_ms = now.mono_ms;
   if (f.encoding == Encoding::delta) {
     const NodeId peer = f.peer;
     Fetch whole{.purpose = f.purpose, .path = f.path, .hash = f.hash, .size = f.size};
     fetches.erase(hash);
     return start_fetch(std::move(whole), peer);
   }
-  f.tried.insert(f.peer);
+  if (!f.peer.is_zero()) f.tried.insert(f.peer);
   f.peer = {};
   f.asked = f.written;  // writes under way are of the front part and still count
-  if (f.writes > 0) return;
+  if (f.writes > 0 || !f.progress_known) return;
+  if (f.failed) return end_fetch(hash, false);
   choose_peer(f);
   if (f.peer.is_zero()) return end_fetch(hash, false);
-  f.progress_known = f.size <= limits::range_bytes;
-  if (f.progress_known)
-    f.asked = 0, ask(f);
-  else
-    fetch_jobs[start_job(f.path.folder, "#" + to_hex(hash), true, StageProgressJob{hash})] = hash;
+  if (f.size <= limits::range_bytes) {
+    f.asked = 0;
+    return ask(f);
+  }
+  f.progress_known = false;
+  start_fetch_job(f, StageProgressJob{hash});
 }
 
-void Replica::Impl::fetch_job_done(const Hash128& hash, FileOutcome& outcome) {
-  const auto it = fetches.find(hash);
-  if (it == fetches.end()) return;
+// The path has moved on to another content: what is on its way is no use any more, and may be nowhere by now.
+void Replica::Impl::abandon_fetch(const PathKey& key, const Content& wanted) {
+  const auto work = works.find(key);
+  if (work == works.end() || work->second.applying || work->second.target.content.hash == wanted.hash) return;
+  const auto fetch = fetches.find(work->second.target.content.hash);
+  if (fetch == fetches.end() || fetch->second.purpose != Fetch::For::work || fetch->second.path != key) return;
+  forget_wants(fetch->first);
+  fetches.erase(fetch);
+  end_work(key);
+}
+
+void Replica::Impl::forget_wants(const Hash128& hash) {
+  for (auto& [node, peer] : links) {
+    std::erase_if(peer.wants, [&](const auto& w) { return w.second.hash == hash; });
+    std::erase_if(peer.outbox, [&](const auto& w) { return w.hash == hash; });
+  }
+}
+
+void Replica::Impl::start_fetch_job(const Fetch& f, decltype(FileJob::work) work) {
+  const bool bulk = !std::holds_alternative<StageProgressJob>(work);
+  const JobId id = start_job(f.path.folder, "#" + to_hex(f.hash), bulk, std::move(work));
+  fetch_jobs[id] = {f.hash, f.serial};
+}
+
+void Replica::Impl::fetch_job_done(const FetchJob& job, FileOutcome& outcome) {
+  const auto it = fetches.find(job.hash);
+  if (it == fetches.end() || it->second.serial != job.serial) return;  // of a fetch that has ended
   Fetch& f = it->second;
+  const Hash128 hash = job.hash;
   if (const auto* progress = std::get_if<StageProgress>(&outcome)) {
     f.progress_known = true;
+    f.last_progress_ms = now.mono_ms;
     f.written = f.asked = std::min(progress->have_bytes, f.size);
-    if (f.written < f.size) return ask(f);
   } else if (auto* staged = std::get_if<Result<Staged>>(&outcome)) {
     if (f.finishing) {
       if (*staged) {
@@ -197,34 +231,35 @@ void Replica::Impl::fetch_job_done(const Hash128& hash, FileOutcome& outcome) {
       return fetch_failed_at(hash);
     }
     --f.writes;
-    if (!*staged) {
+    if (*staged) {
+      f.written = std::min(f.size, f.written + limits::range_bytes);
+      f.last_progress_ms = now.mono_ms;
+    } else {
       problem(f.path.path, staged->error().message);
-      return end_fetch(hash, false);
+      f.failed = true;
     }
-    f.written = std::min(f.size, f.written + limits::range_bytes);
-    f.last_progress_ms = now.mono_ms;
-    if (f.peer.is_zero() && f.writes == 0) return fetch_failed_at(hash);
-    if (f.written < f.size) return ask(f);
   }
-  if (f.finishing || f.writes > 0) return;
+  if (f.writes > 0) {
+    if (!f.peer.is_zero() && !f.failed) ask(f);
+    return;
+  }
+  if (f.failed || (f.peer.is_zero() && f.written < f.size)) return fetch_failed_at(hash);
+  if (f.written < f.size) return ask(f);
   f.finishing = true;
-  fetch_jobs[start_job(f.path.folder, "#" + to_hex(hash), true,
-                       StageFinishJob{hash, f.size, f.purpose == Fetch::For::version})] = hash;
+  start_fetch_job(f, StageFinishJob{hash, f.size, f.purpose == Fetch::For::version});
 }
 
-void Replica::Impl::end_fetch(const Hash128& hash, bool ok) {
+void Replica::Impl::end_fetch(Hash128 hash, bool ok) {
   const auto it = fetches.find(hash);
   Fetch f = std::move(it->second);
   fetches.erase(it);
-  for (auto& [node, peer] : links) {
-    std::erase_if(peer.wants, [&](const auto& w) { return w.second.hash == hash; });
-    std::erase_if(peer.outbox, [&](const auto& w) { return w.hash == hash; });
-  }
+  forget_wants(f.hash);
+  if (ok) vain_rounds.erase(f.hash);
   if (f.purpose == Fetch::For::version) {
     for (const Conflict& c : index.conflicts_of(f.path.folder, f.path.path)) {
       if (c.resolved || c.loser.content.hash != hash) continue;
       if (!ok)
-        version_in_vain(c, f.tried);
+        version_in_vain(c, f.refused);
       else if (f.size <= limits::range_bytes) {
         version_jobs[start_job(
             f.path.folder, "#" + to_hex(hash), false,
@@ -237,8 +272,7 @@ void Replica::Impl::end_fetch(const Hash128& hash, bool ok) {
   const auto work = works.find(f.path);
   if (work == works.end()) return;
   if (!ok) {
-    const auto retry = retries.find(f.path);
-    if (retry != retries.end() && retry->second.count == 6)
+    if (retries.count(f.path) == 6)
       problem(f.path.path, "no linked member has its content; waiting for one that does");
     content_failed(f.path, links.empty() ? tuning::retry_max_ms : tuning::retry_min_ms);
     return content_in_vain(f);
@@ -256,13 +290,14 @@ void Replica::Impl::end_fetch(const Hash128& hash, bool ok) {
 }
 
 // The live version's bytes are nowhere: a loss of power took them before anybody else had them. Once every member has said so, more than
-// once, what this node shows instead becomes the next version; otherwise the path would wait for ever.
+// once, the node that had written it gives up: what it shows instead becomes the next version; otherwise the path would wait for ever.
 void Replica::Impl::content_in_vain(const Fetch& f) {
-  if (!all_members_in(f.tried)) return;
+  if (!all_members_in(f.refused)) return;
   if (++vain_rounds[f.hash] < 8) return;
   vain_rounds.erase(f.hash);
   const auto entry = index.get(f.path.folder, f.path.path);
   if (!entry || !entry->pending() || entry->live->content.hash != f.hash) return;
+  if (node_of(entry->live->dot.actor) != options.self) return;
   Record record{.folder = f.path.folder, .path = f.path.path};
   record.context = entry->live->context;
   record.context.raise(entry->live->dot);
@@ -286,22 +321,19 @@ bool Replica::Impl::all_members_in(const std::set<NodeId>& nodes) const {
                                          [&](const NodeId& m) { return m == options.self || nodes.contains(m); });
 }
 
-// Nobody asked has a conflict's bytes. Where somebody's version covers the loser, it was most likely overwritten with open eyes before its
-// bytes had travelled: the entry is void. A context may cover what lost unseen, but then its writer's node keeps the bytes: hence all
-// members must have said no, and more than once, before it is given up.
-void Replica::Impl::version_in_vain(const Conflict& entry, const std::set<NodeId>& tried) {
+// Nobody asked has a conflict's bytes. Once every member has said so, more than once, there is nothing left to restore. Most likely the
+// loser was overwritten with open eyes before its bytes had travelled, by a version that itself lost since.
+void Replica::Impl::version_in_vain(const Conflict& entry, const std::set<NodeId>& refused) {
   const Record& loser = entry.loser;
-  const bool all_asked = all_members_in(tried);
   unsigned& rounds = vain_rounds[loser.content.hash];
-  if (all_asked) ++rounds;
-  const auto live = index.get(loser.folder, loser.path);
-  bool covered = live && live->live && live->live->context.covers(loser.dot);
-  for (const Conflict& other : index.conflicts_of(loser.folder, loser.path)) covered |= other.loser.context.covers(loser.dot);
-  if (rounds >= 3 && covered) {
-    vain_rounds.erase(loser.content.hash);
-    return resolve(entry);
+  if (all_members_in(refused)) ++rounds;
+  if (rounds < 3) {
+    later_versions.emplace(now.mono_ms + (tuning::retry_max_ms << rounds), entry);
+    return;
   }
-  later_versions.emplace(now.mono_ms + (tuning::retry_max_ms << std::min(rounds, 10u)), entry);
+  vain_rounds.erase(loser.content.hash);
+  log(true, fmt::format("{}: no member has the bytes of a version that lost; its conflict is closed", loser.path));
+  resolve(entry);
 }
 
 void Replica::Impl::forget_peer(const NodeId& node) {
@@ -309,10 +341,10 @@ void Replica::Impl::forget_peer(const NodeId& node) {
     it = it->second.peer == node ? serving_jobs.erase(it) : std::next(it);
   std::vector<Hash128> orphans;
   for (auto& [hash, f] : fetches) {
-    if (f.peer == node) orphans.push_back(hash);
+    if (f.peer == node && !f.finishing) orphans.push_back(hash);
   }
   for (const Hash128& hash : orphans) {
-    if (fetches.contains(hash) && !fetches.at(hash).finishing) fetch_failed_at(hash);
+    if (fetches.contains(hash)) fetch_failed_at(hash);
   }
 }
 
@@ -326,8 +358,9 @@ void Replica::Impl::fetch_timeouts() {
   std::vector<Hash128> late;
   for (auto& [hash, f] : fetches) {
     const bool waiting = !f.finishing && f.writes == 0 && f.progress_known;
-    if (waiting && (f.peer.is_zero() || now.mono_ms > f.last_progress_ms + tuning::want_timeout_ms))
-      late.push_back(hash);
+    const bool is_late = now.mono_ms > f.last_progress_ms + tuning::want_timeout_ms ||
+                         now.mono_ms > f.own_progress_ms + tuning::want_expiry_ms;
+    if (waiting && (f.peer.is_zero() || is_late)) late.push_back(hash);
   }
   for (const Hash128& hash : late) {
     if (fetches.contains(hash)) fetch_failed_at(hash);
@@ -343,7 +376,7 @@ void Replica::Impl::on(Peer& peer, Want& m) {
 
 void Replica::Impl::serve(Peer& peer, const Want::Item& item) {
   const auto no = [&] { send(peer.node, Lane::small, Unavailable{item.id}); };
-  if (peer.serving >= tuning::serving_max) return no();
+  if (peer.serving >= tuning::serving_max) return send(peer.node, Lane::small, Piece{item.id, 0, {}});  // not now
   if (item.encoding == Encoding::delta) {
     const auto cached = std::find_if(deltas.begin(), deltas.end(), [&](const CachedDelta& d) {
       return d.hash == item.hash && d.base == item.base;
@@ -368,8 +401,9 @@ void Replica::Impl::serve(Peer& peer, const Want::Item& item) {
   read.version = item.hash;
   if (read.path.empty() && !kept.contains(item.hash) && !index.conflict_needs(item.hash)) return no();
   const bool second_try = read.path.empty();
+  Serving serving{peer.node, item.id, item.folder, read.path, item.hash, item.size, item.offset, item.length, second_try};
   const JobId id = start_job(item.folder, "", item.size > limits::range_bytes, std::move(read));
-  serving_jobs[id] = {peer.node, item.id, item.hash, item.size, item.offset, item.length, second_try};
+  serving_jobs[id] = std::move(serving);
   ++peer.serving;
 }
 
@@ -379,16 +413,20 @@ void Replica::Impl::served(const Serving& s, const Result<Bytes>& bytes) {
   --link->second.serving;
   const Lane lane = s.total > limits::range_bytes ? Lane::bulk : Lane::small;
   if (bytes && bytes->size() == s.size) return send(s.peer, lane, Piece{s.id, s.total, *bytes});
-  if (!s.second_try &&
-      (kept.contains(s.hash) || index.conflict_needs(s.hash))) {  // displaced since: it is among the versions
+  // Not what the index says: it is looked at again, so that the next answer is a better one.
+  if (!s.path.empty()) effects.push_back(LookAt{s.folder, s.path});
+  const bool among_versions = kept.contains(s.hash) || index.conflict_needs(s.hash);
+  if (!s.second_try && among_versions) {  // displaced since
     ReadJob read{.version = s.hash, .offset = s.offset, .size = s.size};
     Serving again = s;
+    again.path.clear();
     again.second_try = true;
-    serving_jobs[start_job(options.folders.front(), "", s.total > limits::range_bytes, std::move(read))] =
-        again;
+    serving_jobs[start_job(s.folder, "", s.total > limits::range_bytes, std::move(read))] = std::move(again);
     ++link->second.serving;
     return;
   }
+  // A read that failed says nothing about whether this node has it; only the index does.
+  if (!index.paths_with(s.folder, s.hash, 1).empty()) return send(s.peer, Lane::small, Piece{s.id, 0, {}});
   send(s.peer, Lane::small, Unavailable{s.id});
 }
 

@@ -37,6 +37,7 @@ void Replica::Impl::received(const NodeId& node, const Bytes& bytes) {
 
 void Replica::Impl::on(Peer& peer, Hello& m) {
   peer.greeted = true;
+  peer.push_from = pushed_seq;
   peer.name = m.name;
   peer.ready = m.ready;
   peer.actor = m.actor;
@@ -49,7 +50,7 @@ void Replica::Impl::on(Peer& peer, Hello& m) {
       if (fetch.peer.is_zero()) fetch.tried.clear(), fetch.last_progress_ms = 0;
     }
   }
-  for (auto& [key, retry] : retries) retry = {now.mono_ms, 0, 0};
+  retries.all_due(now.mono_ms);
   ask_waits(peer.node);
 }
 
@@ -95,7 +96,10 @@ void Replica::Impl::on(Peer& peer, Announce& m) {
   peer.actor = m.actor;
   peer.ready = m.ready;
   peer.vector.merge(m.vector);
-  if (own_seq > 0 && peer.vector.get(options.actor) >= pushed_seq) peer.pushing = true;
+  if (!peer.pushing && own_seq > 0 && peer.vector.get(options.actor) >= pushed_seq) {
+    peer.pushing = true;
+    peer.push_from = pushed_seq;
+  }
   if (became_ready) ask_waits(peer.node);
   look_for_gaps(peer, false);
 }
@@ -125,18 +129,23 @@ void Replica::Impl::look_for_gaps(Peer& peer, bool at_once) {
     const auto refused = refused_until.find(e.actor);
     if (refused != refused_until.end() && now.mono_ms < refused->second) continue;
     const auto [gap, fresh] = gaps.try_emplace(e.actor, now.mono_ms);
-    if (at_once || now.mono_ms >= gap->second + tuning::gap_ms) need(peer, e.actor);
+    if (at_once || now.mono_ms >= gap->second + gap_patience_ms(peer, e.actor)) need(peer, e.actor);
   }
 }
 
+std::uint64_t Replica::Impl::gap_patience_ms(const Peer& peer, const ActorId& actor) const {
+  if (peer.actor == actor) return tuning::gap_ms;
+  const bool writer_linked =
+      std::any_of(links.begin(), links.end(), [&](const auto& l) { return l.second.greeted && l.second.actor == actor; });
+  return writer_linked ? tuning::foreign_gap_ms : tuning::gap_ms;
+}
+
+// One stream an actor at a time: what comes by another way meanwhile makes its answer shorter, not wrong.
 void Replica::Impl::need(Peer& peer, const ActorId& actor) {
-  const std::uint64_t after = index.vector().get(actor);
   const auto it = streams.find(actor);
-  if (it != streams.end() && (it->second.after == after || it->second.peer == peer.node) &&
-      now.mono_ms < it->second.since_ms + tuning::want_timeout_ms && links.contains(it->second.peer) &&
-      it->second.after >= after) {
-    return;  // asked already
-  }
+  if (it != streams.end() && now.mono_ms < it->second.since_ms + tuning::want_timeout_ms && links.contains(it->second.peer))
+    return;
+  const std::uint64_t after = index.vector().get(actor);
   streams[actor] = {peer.node, after, now.mono_ms};
   send(peer.node, Lane::control, Need{{{actor, after}}});
 }
@@ -157,10 +166,24 @@ static std::size_t wire_bytes(const Entries::Item& item) {
   return entry + (item.attachment ? item.attachment->bytes.size() + 8 : 0);
 }
 
+// What was pushed before the peer had read our Hello is lost: asked again for the same after a while, it gets an answer.
+bool Replica::Impl::may_put_off(Peer& peer, std::uint64_t after) const {
+  if (peer.put_off_after != after) {
+    peer.put_off_after = after;
+    peer.put_off_until_ms = now.mono_ms + tuning::foreign_gap_ms;
+  }
+  return now.mono_ms < peer.put_off_until_ms;
+}
+
 void Replica::Impl::on(Peer& peer, Need& m) {
   for (const Need::Item& wanted : m.items) {
     const std::uint64_t top = index.vector().get(wanted.actor);
-    if (top <= wanted.after) continue;
+    const bool pushed = wanted.actor == options.actor && peer.pushing && wanted.after >= peer.push_from &&
+                        may_put_off(peer, wanted.after);
+    if (pushed || top <= wanted.after) {  // it is on its way already, or there is nothing
+      send(peer.node, Lane::small, Entries{wanted.actor, wanted.after, wanted.after, {}});
+      continue;
+    }
     const auto entries =
         index.log(wanted.actor, wanted.after, limits::entries_per_message, tuning::entries_bytes);
     Entries reply{wanted.actor, wanted.after, top, {}};
@@ -176,7 +199,10 @@ void Replica::Impl::on(Peer& peer, Need& m) {
       reply.upto = entries[reply.items.size() - 1].seq;
     }
     // It has come to the end of ours, and the lane keeps the order: pushes may follow. Before, they would find a gap and be for nothing.
-    if (wanted.actor == options.actor) peer.pushing = reply.upto == top;
+    if (wanted.actor == options.actor) {
+      peer.pushing = reply.upto == top;
+      peer.push_from = wanted.after;
+    }
     send(peer.node, Lane::small, reply);
   }
 }
@@ -201,9 +227,18 @@ bool Replica::Impl::clock_acceptable(Peer& peer, const Entries& m) {
 }
 
 void Replica::Impl::on(Peer& peer, Entries& m) {
+  const auto stream = streams.find(m.actor);
+  const bool nothing = m.items.empty() && m.upto == m.after;
+  const bool reply = stream != streams.end() && stream->second.peer == peer.node && (nothing || stream->second.after == m.after);
+  if (reply) streams.erase(stream);
   const std::uint64_t have = index.vector().get(m.actor);
+  if (m.actor == options.actor) return;
+  if (nothing) {
+    if (const auto gap = gaps.find(m.actor); reply && gap != gaps.end()) gap->second = now.mono_ms;
+    return;
+  }
   peer.vector.raise(m.actor, m.upto);
-  if (m.upto <= have || m.actor == options.actor) return;
+  if (m.upto <= have) return;
   if (m.after > have) return look_for_gaps(peer, true);
   if (!clock_acceptable(peer, m)) return;
   for (Entries::Item& item : m.items) {
@@ -215,9 +250,9 @@ void Replica::Impl::on(Peer& peer, Entries& m) {
     }
   }
   index.advance(m.actor, m.upto);
-  gaps.erase(m.actor), streams.erase(m.actor);
+  gaps.erase(m.actor);
   schedule_announcements();
-  if (peer.vector.get(m.actor) > m.upto) need(peer, m.actor);  // the stream was cut: on with it
+  if (reply && peer.vector.get(m.actor) > m.upto) need(peer, m.actor);  // the stream was cut: on with it
 }
 
 void Replica::Impl::on(Peer& peer, Refusal& m) {
@@ -250,7 +285,7 @@ void Replica::Impl::flush_push() {
     for (auto& [node, peer] : links) {
       if (!peer.greeted || !peer.pushing) continue;
       if (!encoded) encoded = encode(m);
-      effects.push_back(Send{node, Lane::small, *encoded});
+      effects.push_back(Send{node, Lane::small, *encoded, false});
       peer.announced.raise(options.actor, pushed_seq);
     }
   }

@@ -5,6 +5,7 @@
 //   replica_accept.cpp   versions heard of or written here, conflicts, repairs of the tree
 //   replica_observe.cpp  what is on disk, turned into versions
 //   replica_work.cpp     bringing the tree to the live versions
+//   replica_intents.cpp  what a run before was doing when it died
 //   replica_fetch.cpp    contents from peers, and for them
 //   replica_wait.cpp     the barrier
 #include <deque>
@@ -14,6 +15,7 @@
 #include <unordered_map>
 
 #include "node/replica.h"
+#include "node/replica_retries.h"
 #include "protocol/limits.h"
 #include "protocol/messages.h"
 
@@ -21,6 +23,7 @@ namespace syncline {
 
 namespace tuning {
 inline constexpr std::size_t works_max = 1024;             // paths being brought up to date at once
+inline constexpr unsigned intents_max = 2 * works_max;     // of this run's works, and of the one's before
 inline constexpr std::size_t bulk_works_max = 4;           // of those, contents too large for one message
 inline constexpr std::size_t held_bytes_max = 64 << 20;    // contents and deltas in memory for them
 inline constexpr std::size_t bulk_credit_bytes = 8 << 20;  // asked of a peer and not come yet
@@ -31,21 +34,18 @@ inline constexpr std::size_t entries_bytes = 512 * 1024;  // about, in one Entri
 inline constexpr std::size_t problems_max = 1000;
 inline constexpr std::size_t retries_max = 16384;
 inline constexpr std::size_t probes_max = 4096;
+inline constexpr std::size_t disturbed_max = 8192;
 inline constexpr std::uint64_t announce_ms = 100;
 inline constexpr std::uint64_t gap_ms = 250;  // a gap this old is asked for, even where a push is on its way
+inline constexpr std::uint64_t foreign_gap_ms = 2'000;  // the same of a linked member's own, asked of another
 inline constexpr std::uint64_t digest_ms = 10'000;
 inline constexpr std::uint64_t want_timeout_ms = 10'000;
+inline constexpr std::uint64_t want_expiry_ms = 60'000;  // also where others' pieces keep coming
 inline constexpr std::uint64_t retry_min_ms = 50, retry_max_ms = 5'000;
 inline constexpr std::uint64_t start_grace_ms =
     3'000;  // a member not linked this long after the start is unreachable
 inline constexpr std::uint64_t refused_ms = 10'000;  // before a refused actor is asked for again
 }  // namespace tuning
-
-struct PathKey {
-  FolderId folder = 0;
-  std::string path{};
-  auto operator<=>(const PathKey&) const = default;
-};
 
 // One path on its way to its live version.
 struct Work {
@@ -61,7 +61,7 @@ struct Work {
   bool again = false;    // an observation was put off: look again at the end
   DiskState expected{};  // given to the apply under way
   bool keep_displaced = false;
-  unsigned slot = 0;                       // of the intent written before the apply
+  std::optional<unsigned> slot{};          // of the intent written before the apply
   std::shared_ptr<const Signature> signature{};
   // What came for this path while it was being worked on.
   std::shared_ptr<const Bytes> next_bytes, next_delta{};
@@ -78,15 +78,23 @@ struct Fetch {
   Hash128 base{};  // delta wanted
   Encoding encoding = Encoding::raw;
   NodeId peer{};  // being asked
-  std::set<NodeId> tried{};
+  std::set<NodeId> tried{};    // in vain
+  std::set<NodeId> refused{};  // of those, the ones that said that they do not have it
   std::uint64_t total = 0;      // of what is transferred: size, or the delta's once known
   std::uint64_t asked = 0;      // offset up to which it has been asked for
   std::uint64_t written = 0;    // bytes staged
   std::size_t writes = 0;       // StageWriteJobs under way
   Bytes delta{};                // collected
-  std::uint64_t last_progress_ms = 0;
+  std::uint64_t last_progress_ms = 0, own_progress_ms = 0;  // of what waits in the same lane; of this one
   bool progress_known = false;  // StageProgress has come
   bool finishing = false;
+  bool failed = false;          // the disk did not take a piece
+  std::uint64_t serial = 0;     // no two fetches have the same
+  bool is_bulk() const { return encoding == Encoding::raw && size > limits::range_bytes; }
+};
+struct FetchJob {
+  Hash128 hash;
+  std::uint64_t serial = 0;
 };
 
 struct WantRef {
@@ -102,6 +110,8 @@ struct Peer {
   bool clock_behind = false;  // its clock is far behind ours
   bool ready = false;
   bool pushing = true;  // our own versions go to it as they are made; else it asks
+  std::uint64_t push_from = 0;  // while pushing: all above this has been given to its lane
+  std::uint64_t put_off_after = UINT64_MAX, put_off_until_ms = 0;  // a Need answered by what is pushed
   ActorId actor{};
   VersionVector vector{};        // as announced
   VersionVector start_vector{};  // of its Hello: what being caught up with it means
@@ -121,6 +131,8 @@ struct Stream {  // a Need under way
 struct Serving {
   NodeId peer;
   std::uint64_t id = 0;
+  FolderId folder = 0;
+  std::string path;  // empty: a kept version
   Hash128 hash;
   std::uint64_t total = 0, offset = 0;
   std::uint32_t size = 0;
@@ -131,12 +143,6 @@ struct Publishing {
   bool at_start = false;
   Hash128 base;
 };  // waits for its delta
-
-struct Retry {
-  std::uint64_t at_ms = 0;
-  std::uint64_t backoff_ms = 0;
-  unsigned count = 0;
-};
 
 struct LocalProbe {
   NodeId peer;
@@ -176,18 +182,37 @@ struct Replica::Impl {
   std::string clock_problem;
 
   std::map<PathKey, Work> works;
-  std::map<PathKey, Retry> retries;
+  Retries retries;
   std::map<PathKey, Publishing> publishing;
   std::map<Hash128, unsigned> vain_rounds;  // of a conflict's bytes that every member was asked for
   std::map<Hash128, Fetch> fetches;
-  // What is being applied is in the index before it happens: after kill -9 the tree may show it though the index does not say so, and
-  // it must not pass for somebody's new work.
-  std::map<PathKey, Record> intents;       // of the run before, until the first scan is over
-  std::vector<unsigned> free_slots, old_slots;
+  struct Intent {
+    Record target;
+    unsigned slot = 0;
+  };
+  std::multimap<PathKey, Intent> intents;  // of the runs before, until the path has been looked at
+  std::vector<unsigned> free_slots;
+  // While a path is observed that a run before was changing when it died, and that shows neither what was there nor what was to be: the
+  // greatest time of what its writer may have seen.
+  std::optional<Hlc> unsure;
+  // Which applies have ended, counted: a look that was begun before tells nothing of what they changed.
+  struct Disturbed {
+    std::uint64_t self = 0, below = 0;
+  };
+  std::map<PathKey, Disturbed> disturbed;
+  std::uint64_t applies_done = 0, disturbed_floor = 0;
+  std::set<PathKey> look_after_applies;  // directories, when what is under way below them has ended
+  // Before the first scan is over nothing is done to a path that has not been looked at: what came for it waits here.
+  struct Awaited {
+    NodeId from;
+    std::shared_ptr<const Bytes> bytes, delta;
+    Dot dot;
+  };
+  std::map<PathKey, Awaited> awaited;
   std::map<Hash128, PathKey> staging;  // whose staged content this is: one path at a time
   std::multimap<Hash128, PathKey> staging_waiters;
   std::map<JobId, PathKey> work_jobs;
-  std::map<JobId, Hash128> fetch_jobs;
+  std::map<JobId, FetchJob> fetch_jobs;
   std::map<JobId, Serving> serving_jobs;
   std::map<JobId, PathKey> publish_jobs;
   std::map<JobId, PathKey> time_jobs;
@@ -212,7 +237,7 @@ struct Replica::Impl {
   std::uint64_t backlog_at_ms = 0;
   std::size_t bulk_works = 0, held_bytes = 0;
   JobId next_job = 1;
-  std::uint64_t next_want = 1;
+  std::uint64_t next_want = 1, next_fetch = 1;
   struct CachedDelta {
     Hash128 base, hash;
     std::shared_ptr<const Bytes> bytes;
@@ -270,6 +295,8 @@ struct Replica::Impl {
   void schedule_announcements();
   void look_for_gaps(Peer& peer, bool at_once);
   void judge_clock();
+  bool may_put_off(Peer& peer, std::uint64_t after) const;
+  std::uint64_t gap_patience_ms(const Peer& peer, const ActorId& actor) const;
   void need(Peer& peer, const ActorId& actor);
   bool clock_acceptable(Peer& peer, const Entries& m);
   Hash128 vector_hash() const;
@@ -297,7 +324,13 @@ struct Replica::Impl {
   void next_drops();
 
   // replica_observe.cpp
-  void observed(FolderId folder, const Observation& observation, bool at_start);
+  void observed(FolderId folder, const Observation& observation, std::uint64_t as_of);
+  bool is_stale(const PathKey& key, const Observation& observation, std::uint64_t as_of) const;
+  bool is_applying_below(const PathKey& key) const;
+  void disturb(const PathKey& key);
+  bool is_damage(const PathKey& key, const Observation& observation, PathEntry& entry);
+  bool is_our_doing(const PathKey& key, const Observation& observation, PathEntry& entry);
+  void take_observation(const PathKey& key, const Observation& observation, PathEntry& entry);
   void observed_absent(FolderId folder, const std::string& path, PathEntry& entry, bool at_start);
   void observed_present(FolderId folder, const Observation& observation, PathEntry& entry, bool at_start);
   void vanish_below(FolderId folder, const std::string& directory, bool at_start);
@@ -311,11 +344,20 @@ struct Replica::Impl {
   // replica_work.cpp
   void start_work(FolderId folder, const std::string& path, const NodeId& from = {},
                   std::shared_ptr<const Bytes> bytes = nullptr, std::shared_ptr<const Bytes> delta = nullptr);
+  bool await_look(const PathKey& key, Awaited what);
+  void looked_at(const PathKey& key);
+  void drop_awaited(const PathKey& key);
+  void begin_work(const PathKey& key, const PathEntry& entry, const NodeId& from, std::shared_ptr<const Bytes> bytes,
+                  std::shared_ptr<const Bytes> delta);
   void apply_work(const PathKey& key, Work& work);
   void drop_made_parent(FolderId folder, const std::string& path);
   void load_intents();
-  void forget_intents();
+  void look_for_intents();
+  void free_slot(unsigned slot);
+  bool remember_intent(Work& work);
+  void forget_intent(Work& work);
   bool take_intent(const PathKey& key, const Observation& observation, PathEntry& entry);
+  bool above_an_intent(const PathKey& key) const;
   void applied_work(const PathKey& key, const ApplyResult& result);
   void next_step(const PathKey& key, Work& work);
   bool take_staging(const PathKey& key, const Hash128& hash);
@@ -329,6 +371,7 @@ struct Replica::Impl {
   void retry_later(const PathKey& key, std::uint64_t min_ms = tuning::retry_min_ms);
   void local_version_displaced(const PathKey& key, const DiskState& displaced,
                                const std::optional<OnDisk>& before);
+  void put_off(FolderId folder);
   void next_backlog();
   void touch_parent(FolderId folder, const std::string& path);
   void touch(const PathKey& directory);
@@ -346,9 +389,15 @@ struct Replica::Impl {
   void fetch_failed_at(Hash128 hash);
   void content_in_vain(const Fetch& f);
   bool all_members_in(const std::set<NodeId>& nodes) const;
-  void version_in_vain(const Conflict& entry, const std::set<NodeId>& tried);
-  void end_fetch(const Hash128& hash, bool ok);
-  void fetch_job_done(const Hash128& hash, FileOutcome& outcome);
+  void version_in_vain(const Conflict& entry, const std::set<NodeId>& refused);
+  NodeId node_of(const ActorId& actor) const;
+  void take_piece(Fetch& f, const WantRef& ref, Piece& m);
+  void ask_more(Peer& peer);
+  void abandon_fetch(const PathKey& key, const Content& wanted);
+  void forget_wants(const Hash128& hash);
+  void start_fetch_job(const Fetch& f, decltype(FileJob::work) work);
+  void end_fetch(Hash128 hash, bool ok);
+  void fetch_job_done(const FetchJob& job, FileOutcome& outcome);
   void serve(Peer& peer, const Want::Item& item);
   void served(const Serving& serving, const Result<Bytes>& bytes);
   void forget_peer(const NodeId& node);

@@ -8,7 +8,7 @@ static bool same_but_for_mtime(const Content& a, const Content& b) {
   return a.kind == b.kind && a.hash == b.hash && a.size == b.size && a.mode == b.mode && a.target == b.target;
 }
 
-void Replica::Impl::observed(FolderId folder, const Observation& observation, bool at_start) {
+void Replica::Impl::observed(FolderId folder, const Observation& observation, std::uint64_t as_of) {
   const std::string& path = observation.path;
   if (!owns(folder) || stopped.contains(folder) || !clock_problem.empty()) return;
   const PathKey key{folder, path};
@@ -18,25 +18,86 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, bo
   }
   if (publishing.contains(key))
     return;  // its delta is being made; if the file changed since, making it fails and it is looked at again
-  PathEntry entry = index.get(folder, path).value_or(PathEntry{});
-  if (index.is_distrusted(folder, path) && path != kRootPath &&
-      (observation.state == Observation::State::absent || observation.state == Observation::State::present)) {
-    // A difference found after a power loss is damage, not somebody's work: what should be here is fetched again.
-    const bool present = observation.state == Observation::State::present;
-    const bool as_live = present && entry.live && same_but_for_mtime(entry.live->content, observation.disk.content);
-    const bool as_known = present && entry.disk && same_but_for_mtime(entry.disk->state.content, observation.disk.content);
-    if (!as_live && !as_known) {
-      entry.disk.reset();
-      if (present) entry.disk = OnDisk{observation.disk, {}, {}, {}};
-      index.put(folder, path, entry);
-      start_work(folder, path);
-      return;
-    }
-  }
-  if (at_start && take_intent(key, observation, entry)) {
-    start_work(folder, path);
+  if (observation.state == Observation::State::absent && is_applying_below(key)) {
+    look_after_applies.insert(key);
     return;
   }
+  if (is_stale(key, observation, as_of)) return effects.push_back(LookAt{folder, path});
+  PathEntry entry = index.get(folder, path).value_or(PathEntry{});
+  if (!is_damage(key, observation, entry) && !is_our_doing(key, observation, entry))
+    take_observation(key, observation, entry);
+  unsure.reset();
+  if (!publishing.contains(key)) looked_at(key);
+}
+
+static bool is_below(const PathKey& key, const PathKey& directory) {
+  return key.folder == directory.folder && key.path.size() > directory.path.size() && key.path.starts_with(directory.path) &&
+         key.path[directory.path.size()] == '/';
+}
+
+bool Replica::Impl::is_applying_below(const PathKey& key) const {
+  for (auto it = works.lower_bound({key.folder, key.path + "/"}); it != works.end() && is_below(it->first, key); ++it) {
+    if (it->second.applying) return true;
+  }
+  return false;
+}
+
+// The look crossed an apply of ours that made or removed something above or below the path. (One of the path itself comes back in order.)
+bool Replica::Impl::is_stale(const PathKey& key, const Observation& o, std::uint64_t as_of) const {
+  if (as_of == UINT64_MAX || as_of == applies_done) return false;
+  if (as_of < disturbed_floor) return true;
+  for (std::string_view above = parent_path(key.path); !above.empty() && key.path != kRootPath; above = parent_path(above)) {
+    const auto it = disturbed.find({key.folder, std::string(above)});
+    if (it != disturbed.end() && it->second.self > as_of) return true;
+  }
+  if (o.state == Observation::State::present && o.disk.content.kind == Kind::directory) return false;
+  const auto it = disturbed.find(key);
+  return it != disturbed.end() && it->second.below > as_of;
+}
+
+// An apply of the path has ended.
+void Replica::Impl::disturb(const PathKey& key) {
+  if (disturbed.size() > tuning::disturbed_max) {
+    disturbed.clear();
+    disturbed_floor = applies_done;
+  }
+  ++applies_done;
+  disturbed[key].self = applies_done;
+  for (std::string_view above = parent_path(key.path); !above.empty() && key.path != kRootPath; above = parent_path(above)) {
+    const PathKey directory{key.folder, std::string(above)};
+    disturbed[directory].below = applies_done;
+    if (look_after_applies.erase(directory) > 0) effects.push_back(LookAt{directory.folder, directory.path});
+  }
+}
+
+// A difference found after a power loss is damage, not somebody's work: what should be here is fetched again.
+bool Replica::Impl::is_damage(const PathKey& key, const Observation& o, PathEntry& entry) {
+  const bool present = o.state == Observation::State::present;
+  if (key.path == kRootPath || (!present && o.state != Observation::State::absent)) return false;
+  if (!index.is_distrusted(key.folder, key.path) && !(index.after_power_loss() && intents.contains(key))) return false;
+  const bool as_live = present && entry.live && same_but_for_mtime(entry.live->content, o.disk.content);
+  const bool as_known = present && entry.disk && same_but_for_mtime(entry.disk->state.content, o.disk.content);
+  if (as_live || as_known) return false;
+  entry.disk.reset();
+  if (present) entry.disk = OnDisk{o.disk, {}, {}, {}};
+  index.put(key.folder, key.path, entry);
+  return true;
+}
+
+// What the run before was doing when it died.
+bool Replica::Impl::is_our_doing(const PathKey& key, const Observation& o, PathEntry& entry) {
+  if (intents.empty()) return false;
+  if (take_intent(key, o, entry)) return true;
+  const bool new_directory = o.state == Observation::State::present && o.disk.content.kind == Kind::directory && !entry.disk;
+  if (!new_directory || !above_an_intent(key)) return false;
+  entry.disk = OnDisk{o.disk, {}, {}, {}};
+  index.put(key.folder, key.path, entry);
+  return true;
+}
+
+void Replica::Impl::take_observation(const PathKey& key, const Observation& observation, PathEntry& entry) {
+  const auto& [folder, path] = key;
+  const bool at_start = !scanned.contains(folder);
   switch (observation.state) {
     case Observation::State::unchanged:
       no_problem(path);
@@ -46,7 +107,7 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, bo
     case Observation::State::unsupported:
     case Observation::State::failed:
       problem(path, observation.problem);
-      return;
+      break;
     case Observation::State::absent:
       no_problem(path);
       if (path != kRootPath) observed_absent(folder, path, entry, at_start);
@@ -56,7 +117,6 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, bo
       observed_present(folder, observation, entry, at_start);
       break;
   }
-  if (!publishing.contains(key)) start_work(folder, path);
 }
 
 void Replica::Impl::observed_absent(FolderId folder, const std::string& path, PathEntry& entry,
@@ -75,18 +135,28 @@ void Replica::Impl::vanish_below(FolderId folder, const std::string& directory, 
     const auto chunk = index.below(folder, directory, after, 1000);
     if (chunk.empty()) break;
     for (const auto& [path, entry] : chunk) {
-      if (entry.disk && entry.disk->state.present()) gone.push_back(path);
+      if (const auto work = works.find({folder, path}); work != works.end())
+        work->second.again = true;  // we are changing it: how it comes out will be seen
+      else if (entry.disk && entry.disk->state.present())
+        gone.push_back(path);
     }
     after = chunk.back().first;
   }
+  const auto of_directory = unsure;
   for (auto it = gone.rbegin(); it != gone.rend(); ++it) {
+    unsure.reset();
     if (const auto entry = index.get(folder, *it)) delete_local(folder, *it, *entry, at_start);
   }
+  unsure = of_directory;
 }
 
 void Replica::Impl::delete_local(FolderId folder, const std::string& path, const PathEntry& entry,
                                  bool at_start) {
   touched.erase({folder, path});
+  PathEntry known = entry;
+  Observation absent;
+  absent.path = path;
+  if (take_intent({folder, path}, absent, known)) return start_work(folder, path);
   if (entry.disk->dot.seq == 0) {  // never anybody's version: a directory made to hold children
     PathEntry gone{entry.live, std::nullopt};
     if (gone.live)
@@ -99,10 +169,11 @@ void Replica::Impl::delete_local(FolderId folder, const std::string& path, const
   Record record{.folder = folder, .path = path};
   record.context = entry.disk->context;
   record.context.raise(entry.disk->dot);
-  if (entry.disk->state.content.kind == Kind::file) record.base = entry.disk->state.content.hash;
+  if (entry.disk->state.content.kind == Kind::file && !unsure) record.base = entry.disk->state.content.hash;
+  const Hlc above = std::max(entry.disk->hlc, unsure.value_or(Hlc{}));
   // Found after a start, nobody knows when it was deleted: it yields to whatever was written without
   // knowledge of it.
-  record.hlc = at_start ? entry.disk->hlc.next() : next_time(entry.disk->hlc);
+  record.hlc = at_start ? above.next() : next_time(above);
   clock.observe(record.hlc);
   record.dot = next_dot();
   accept_own(std::move(record), entry, std::nullopt, std::nullopt);
@@ -123,7 +194,9 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     const bool only_mtime = same_but_for_mtime(known.content, o.disk.content);
     const bool quiet_directory =
         is_directory && only_mtime && entry.disk->dot.seq == 0;
-    if (only_mtime && (known.content.mtime_ns == o.disk.content.mtime_ns || quiet_directory)) {
+    // Another file of the same content in its place (a copy, renamed) is somebody's write all the same: a deletion elsewhere has not seen it.
+    const bool replaced = !is_directory && !at_start && known.print.inode != 0 && known.print.inode != o.disk.print.inode;
+    if (only_mtime && !replaced && (known.content.mtime_ns == o.disk.content.mtime_ns || quiet_directory)) {
       if (known == o.disk) return;
       known = o.disk;
       index.put(folder, o.path, entry);
@@ -143,11 +216,10 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     return;
   }
   entry = index.get(folder, o.path).value_or(PathEntry{});
-  if (entry.live && entry.pending() && same_but_for_mtime(entry.live->content, o.disk.content)) {
-    // The live version's bytes are here already (an application wrote the same, or a crash forgot that we
-    // did).
+  if (at_start && entry.live && entry.pending() && same_but_for_mtime(entry.live->content, o.disk.content)) {
+    // The live version's bytes are here already: this folder is an older copy, or the index was lost.
     // Whoever made it so had before him what was there: that needs no entry any more.
-    if (entry.disk && entry.disk->dot.seq > 0 && entry.disk->state.content.hash != o.disk.content.hash) {
+    if (entry.disk && entry.disk->dot.seq > 0 && entry.disk->state.content.hash != o.disk.content.hash && !unsure) {
       const auto known = index.conflict(folder, o.path, entry.disk->dot);
       if (known && !known->resolved) resolve(*known);
     }
@@ -178,7 +250,9 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     }
   }
   std::optional<Entries::Attachment> attachment;
-  if (o.content && !o.content->empty()) attachment = Entries::Attachment{Encoding::raw, *o.content};
+  const bool known_bytes = (entry.disk && entry.disk->state.content.hash == o.disk.content.hash) ||
+                           (entry.live && entry.live->content.hash == o.disk.content.hash);
+  if (o.content && !o.content->empty() && !known_bytes) attachment = Entries::Attachment{Encoding::raw, *o.content};
   publish(folder, o, entry, at_start, std::move(attachment));
 }
 
@@ -233,23 +307,22 @@ void Replica::Impl::delta_made(JobId id, const Result<Bytes>& delta) {
 void Replica::Impl::publish(FolderId folder, const Observation& o, const PathEntry& entry, bool at_start,
                             std::optional<Entries::Attachment> attachment) {
   Record record{.folder = folder, .path = o.path, .content = o.disk.content};
-  Hlc above;
+  Hlc above = unsure.value_or(Hlc{});
   if (entry.disk && entry.disk->dot.seq > 0) {
     record.context = entry.disk->context;
     record.context.raise(entry.disk->dot);
-    above = entry.disk->hlc;
-    if (entry.disk->state.content.kind == Kind::file) record.base = entry.disk->state.content.hash;
+    above = std::max(entry.disk->hlc, above);
+    if (entry.disk->state.content.kind == Kind::file && !unsure) record.base = entry.disk->state.content.hash;
   } else if (!entry.disk && entry.live && entry.live->content.kind == Kind::deleted) {
     record.context =
         entry.live->context;  // its absence here was the tombstone's doing: the writer has seen that
     record.context.raise(entry.live->dot);
-    above = entry.live->hlc;
+    above = std::max(entry.live->hlc, above);
   }
   // Written while the node was down: it was written when the kernel says so, not now. (utimes cannot change
-  // ctime.)
-  const std::int64_t ctime_ns = o.disk.print.ctime_ns != 0 ? o.disk.print.ctime_ns : o.disk.print.mtime_ns;
-  const auto written_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(ctime_ns, 0) / 1'000'000);
-  if (at_start && written_ms < now.wall_ms) {
+  // ctime, which is 0 of what was written just now.)
+  const auto written_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(o.disk.print.ctime_ns, 0) / 1'000'000);
+  if (at_start && written_ms > 0 && written_ms < now.wall_ms) {
     record.hlc = std::max(above.next(), Hlc::at_ms(written_ms));
     clock.observe(record.hlc);
   } else {

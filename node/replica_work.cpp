@@ -11,6 +11,8 @@ static bool holds(const DiskState& disk, const Content& content) {
          disk.content.size == content.size;
 }
 
+static std::size_t bytes_of(const std::shared_ptr<const Bytes>& bytes) { return bytes ? bytes->size() : 0; }
+
 // Begins to bring a path to its live version, unless it is there already, is being worked on, or there is no
 // room now (the pending list in the index remembers it).
 void Replica::Impl::start_work(FolderId folder, const std::string& path, const NodeId& from,
@@ -23,21 +25,64 @@ void Replica::Impl::start_work(FolderId folder, const std::string& path, const N
     return;
   }
   const Record& live = *entry->live;
-  if (const auto it = works.find(key); it != works.end()) {
-    Work& w = it->second;
-    if (w.target.dot == live.dot || (!bytes && !delta)) return;
-    w.next_bytes = std::move(bytes), w.next_delta = std::move(delta), w.next_dot = live.dot,
-    w.next_from = from;
+  if (!scanned.contains(folder) && !works.contains(key)) {
+    if (!await_look(key, {from, std::move(bytes), std::move(delta), live.dot})) put_off(folder);
     return;
   }
+  begin_work(key, *entry, from, std::move(bytes), std::move(delta));
+}
+
+// False: too many wait already.
+bool Replica::Impl::await_look(const PathKey& key, Awaited what) {
+  const bool fresh = !awaited.contains(key);
+  if (!fresh && !what.bytes && !what.delta) return true;
+  if (fresh && (stopped.contains(key.folder) || awaited.size() >= tuning::works_max)) return false;
+  if (fresh) effects.push_back(LookAt{key.folder, key.path});
+  drop_awaited(key);
+  const std::size_t held = bytes_of(what.bytes) + bytes_of(what.delta);
+  if (held_bytes + held > tuning::held_bytes_max) what.bytes = what.delta = nullptr;
+  held_bytes += bytes_of(what.bytes) + bytes_of(what.delta);
+  awaited[key] = std::move(what);
+  return true;
+}
+
+// The end of every observation: what is to be done to the path can be done now.
+void Replica::Impl::looked_at(const PathKey& key) {
+  const auto it = awaited.find(key);
+  if (it == awaited.end() && scanned.contains(key.folder)) return start_work(key.folder, key.path);
+  const Awaited what = it == awaited.end() ? Awaited{} : it->second;
+  drop_awaited(key);
+  const auto entry = index.get(key.folder, key.path);
+  if (!owns(key.folder) || !entry || !entry->pending()) return;
+  const bool fits = what.dot == entry->live->dot;
+  begin_work(key, *entry, what.from, fits ? what.bytes : nullptr, fits ? what.delta : nullptr);
+}
+
+void Replica::Impl::drop_awaited(const PathKey& key) {
+  const auto it = awaited.find(key);
+  if (it == awaited.end()) return;
+  held_bytes -= bytes_of(it->second.bytes) + bytes_of(it->second.delta);
+  awaited.erase(it);
+}
+
+void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const NodeId& from,
+                               std::shared_ptr<const Bytes> bytes, std::shared_ptr<const Bytes> delta) {
+  const FolderId folder = key.folder;
+  const Record& live = *entry.live;
+  if (const auto it = works.find(key); it != works.end()) {
+    Work& w = it->second;
+    if (w.target.dot == live.dot) return;
+    if (bytes || delta) w.next_bytes = std::move(bytes), w.next_delta = std::move(delta), w.next_dot = live.dot, w.next_from = from;
+    return abandon_fetch(key, live.content);
+  }
   if (publishing.contains(key)) return;
-  const DiskState disk = entry->disk ? entry->disk->state : DiskState{};
+  const DiskState disk = entry.disk ? entry.disk->state : DiskState{};
   const bool bulk = live.content.kind == Kind::file && live.content.size > limits::range_bytes && !bytes &&
                     !delta && !holds(disk, live.content);
-  const std::size_t held = (bytes ? bytes->size() : 0) + (delta ? delta->size() : 0);
+  const std::size_t held = bytes_of(bytes) + bytes_of(delta);
   if (stopped.contains(folder) || works.size() >= tuning::works_max ||
       (bulk && bulk_works >= tuning::bulk_works_max) || held_bytes + held > tuning::held_bytes_max) {
-    backlog.insert(folder);
+    put_off(folder);
     return;
   }
   Work& work = works[key];
@@ -121,43 +166,6 @@ void Replica::Impl::content_failed(const PathKey& key, std::uint64_t again_ms) {
   end_work(key);
 }
 
-static std::string intent_name(unsigned slot) { return "apply/" + std::to_string(slot); }
-
-void Replica::Impl::load_intents() {
-  for (unsigned slot = 0; slot < tuning::works_max; ++slot) {
-    const auto saved = index.meta(intent_name(slot));
-    if (!saved || saved->empty()) {
-      free_slots.push_back(slot);
-      continue;
-    }
-    Reader r(*saved);
-    Record record = read_record(r);
-    if (r.done()) intents[{record.folder, record.path}] = std::move(record);
-    old_slots.push_back(slot);
-  }
-}
-
-void Replica::Impl::forget_intents() {
-  intents.clear();
-  for (const unsigned slot : old_slots) {
-    index.put_meta(intent_name(slot), "");
-    free_slots.push_back(slot);
-  }
-  old_slots.clear();
-}
-
-// True if what is on disk is what the run before was making visible when it died.
-bool Replica::Impl::take_intent(const PathKey& key, const Observation& o, PathEntry& entry) {
-  const auto it = intents.find(key);
-  if (it == intents.end() || o.state != Observation::State::present) return false;
-  const Record& target = it->second;
-  const Content &a = target.content, &b = o.disk.content;
-  if (a.kind != b.kind || a.hash != b.hash || a.size != b.size || a.mode != b.mode || a.target != b.target || a.mtime_ns != b.mtime_ns) return false;
-  entry.disk = OnDisk{o.disk, target.dot, target.context, target.hlc};
-  index.put(key.folder, key.path, entry);
-  return true;
-}
-
 void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   const auto entry = index.get(key.folder, key.path);
   work.applying = true;
@@ -165,6 +173,7 @@ void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   const Content& old = work.expected.content;
   work.keep_displaced = old.kind == Kind::file && old.size > 0 &&
                         !holds(work.expected, work.target.content) && index.conflict_needs(old.hash);
+  if (!remember_intent(work)) return content_failed(key, tuning::retry_min_ms);
   const JobId id =
       start_job(key.folder, key.path, false,
                 ApplyJob{{key.path, work.target.content, work.expected, work.bytes, work.keep_displaced}});
@@ -176,10 +185,8 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
   if (it == works.end()) return;
   Work& work = it->second;
   using Outcome = ApplyResult::Outcome;
-  if (work.slot != UINT32_MAX) {
-    index.put_meta(intent_name(work.slot), "");
-    free_slots.push_back(work.slot);
-  }
+  forget_intent(work);
+  disturb(key);
   for (const std::string& parent : result.made_parents) {
     if (work.target.dot.actor == options.actor) {  // our own version (a restored one): its directories are ours, too
       effects.push_back(LookAt{key.folder, parent});
@@ -230,10 +237,10 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       break;
     case Outcome::not_empty: {
       // Entries below that are not known to go: files written meanwhile, or such as cannot be synced.
-      const auto retry = retries.find(key);
-      if (retry != retries.end() && retry->second.count >= 3)
+      const unsigned failures = retries.count(key);
+      if (failures >= 3)
         effects.push_back(LookAt{key.folder, key.path, true});
-      if (retry != retries.end() && retry->second.count == 8)
+      if (failures == 8)
         problem(key.path, "deleted elsewhere, but it has entries here that are not synced");
       retry_later(key);
       break;
@@ -326,19 +333,21 @@ void Replica::Impl::end_work(const PathKey& key) {
 
 // Something below a directory went: if the directory itself waits to be deleted, it may be empty now.
 void Replica::Impl::hasten(FolderId folder, std::string_view directory) {
-  const auto it = retries.find({folder, std::string(directory)});
-  if (it != retries.end() && it->second.at_ms != UINT64_MAX) it->second = {now.mono_ms + 10, 0, 0};
+  retries.hasten({folder, std::string(directory)}, now.mono_ms + 10);
 }
 
 void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
   if (retries.size() >= tuning::retries_max && !retries.contains(key)) {
-    backlog.insert(key.folder);
+    put_off(key.folder);
     return;
   }
-  Retry& r = retries[key];
-  r.backoff_ms = std::clamp(r.backoff_ms * 2, min_ms, tuning::retry_max_ms);
-  r.at_ms = now.mono_ms + r.backoff_ms;
-  ++r.count;
+  retries.failed(key, now.mono_ms, min_ms, tuning::retry_max_ms);
+}
+
+// A path found no room now. The pass under way may be past it already: another one follows.
+void Replica::Impl::put_off(FolderId folder) {
+  backlog.insert(folder);
+  passes[folder].missed = true;
 }
 
 // Takes up pending paths that found no room when they came: passes over the pending list in tree order, a slice at a time, until one pass
@@ -434,8 +443,8 @@ void Replica::Impl::job_done(JobId id, FileOutcome& outcome) {
   if (const auto key = take(work_jobs, id)) {
     if (const auto* applied = std::get_if<ApplyResult>(&outcome)) return applied_work(*key, *applied);
     if (const auto* staged = std::get_if<Result<Staged>>(&outcome)) return content_staged(*key, *staged);
-  } else if (const auto hash = take(fetch_jobs, id)) {
-    fetch_job_done(*hash, outcome);
+  } else if (const auto fetch = take(fetch_jobs, id)) {
+    fetch_job_done(*fetch, outcome);
   } else if (const auto serving = take(serving_jobs, id)) {
     if (const auto* bytes = std::get_if<Result<Bytes>>(&outcome)) served(*serving, *bytes);
   } else if (publish_jobs.contains(id)) {

@@ -14,7 +14,6 @@ constexpr std::size_t kBudget = 2048;  // datagrams of one service(): some milli
 constexpr seconds kSilence{8};         // without one authentic datagram the peer is gone: two pings and more
 constexpr seconds kUnproven{2};        // for the caller's first datagram after our answer
 constexpr seconds kConnecting{5};      // from the handshake to a link that is up
-constexpr seconds kYoung{3};           // two links of this age were called for at the same time
 constexpr std::chrono::minutes kJoinFor{2};
 constexpr milliseconds kReconnect{50};
 
@@ -79,8 +78,8 @@ void LinkTransport::serve(Id id) {
   if (link.over()) sweep();
 }
 
-// The caller has shown that it is alive: its link replaces the one there was. Where both called at the same
-// time, both drop the one that the greater key called for.
+// The caller has shown that it is alive: its link replaces the one there was. A peer that calls after it has answered our own
+// call is another process by then and knows nothing of that link; calls at the same time were settled by leave_to_our_call().
 void LinkTransport::on_proven(LinkConnection& link) {
   if (link.identity().role != LinkConnection::Role::member) return;
   const auto found = peers_.find(link.identity().node);
@@ -88,10 +87,7 @@ void LinkTransport::on_proven(LinkConnection& link) {
   Peer& peer = found->second;
   if (peer.unproven == link.identity().id) peer.unproven = 0;
   LinkConnection* other = live(peer.link);
-  if (other && other->identity().initiator && now_ - other->born() < kYoung &&
-      own_.public_key < peer.config.public_key)
-    return link.end(LinkEnd::none, "called twice", now_);
-  if (other) other->end(LinkEnd::none, "the other side started a new link", now_);
+  if (other) other->end(LinkEnd::replaced, "the other side started a new link", now_);
   peer.link = link.identity().id;
   forget_calls(peer.dialler);
   sweep();  // link_down of the old one comes before link_up of this

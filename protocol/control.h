@@ -43,6 +43,7 @@ struct MemberStatus {
   bool self = false;
   bool linked = false;  // true for self
   std::vector<std::string> addresses;
+  std::string http;         // HOST:PORT that its HTTP server is bound to; empty: it has not told
   std::string admitted_by;  // name, or hex id of a node that nobody knows any more; empty for the founder
   bool operator==(const MemberStatus&) const = default;
 };

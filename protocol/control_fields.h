@@ -79,7 +79,8 @@ void fields(Io& io, T& v) {
 template <class Io, json::Is<MemberStatus> T>
 void fields(Io& io, T& v) {
   io("name", v.name, limits::node_name_bytes), io("id", v.id), io("state", v.state), io("self", v.self);
-  io("linked", v.linked), io("addresses", v.addresses, limits::addresses), io("admitted_by", v.admitted_by);
+  io("linked", v.linked), io("addresses", v.addresses, limits::addresses);
+  io("http", v.http, limits::address_bytes), io("admitted_by", v.admitted_by);
 }
 template <class Io, json::Is<MembersReply> T>
 void fields(Io& io, T& v) {

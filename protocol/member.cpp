@@ -15,6 +15,8 @@ namespace syncline {
 namespace {
 
 constexpr std::uint8_t kFormat = 1;  // first byte of every value here
+constexpr std::uint8_t kFormatHttp =
+    2;  // of a member that tells its HTTP address; others stay readable for old nodes
 
 const unsigned char* raw(BytesView v) { return reinterpret_cast<const unsigned char*>(v.data()); }
 
@@ -43,15 +45,17 @@ bool verify_it(const T& v, const ClusterId& cluster) {
 }
 
 void write(Writer& w, const Member& m) {
-  w.u8(kFormat), w.id(m.node), w.id(m.link_key), w.id(m.signature);
+  w.u8(m.http.empty() ? kFormat : kFormatHttp), w.id(m.node), w.id(m.link_key), w.id(m.signature);
   w.bytes(m.name), w.varint(m.addresses.size());
   for (const auto& a : m.addresses) w.bytes(a);
   w.id(m.admitted_by), w.u8(static_cast<std::uint8_t>(m.state));
+  if (!m.http.empty()) w.bytes(m.http);
 }
 
 Member read_member(Reader& r) {
   Member m;
-  if (r.u8() != kFormat) r.fail();
+  const std::uint8_t format = r.u8();
+  if (format != kFormat && format != kFormatHttp) r.fail();
   m.node = r.id<NodeId>(), m.link_key = r.id<Key32>(), m.signature = r.id<Signature64>();
   m.name = r.bytes(limits::node_name_bytes);
   for (std::size_t n = r.count(limits::addresses); n > 0 && r.ok(); --n)
@@ -60,6 +64,8 @@ Member read_member(Reader& r) {
   const std::uint8_t state = r.u8();
   if (state > static_cast<std::uint8_t>(MemberState::evicted)) r.fail();
   m.state = static_cast<MemberState>(state);
+  if (format == kFormatHttp) m.http = r.bytes(limits::address_bytes);
+  if (format == kFormatHttp && m.http.empty()) r.fail();  // one value, one form
   return m;
 }
 
@@ -97,6 +103,8 @@ Status check(const Member& member) {
   for (const auto& a : member.addresses)
     if (const auto address = parse_address(a); !address || address->port == 0)
       return malformed("member: bad address");
+  if (const auto http = parse_address(member.http); !member.http.empty() && (!http || http->port == 0))
+    return malformed("member: bad HTTP address");
   if (member.node.is_zero() || member.link_key.is_zero()) return malformed("member: no key");
   if (encode(member).size() > limits::value_bytes) return malformed("member: addresses too long");
   return {};

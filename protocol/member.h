@@ -25,6 +25,7 @@ struct Member {
   std::vector<std::string> addresses;  // HOST:PORT, at most limits::addresses; may be empty (it calls us)
   NodeId admitted_by;                  // zero for the founder
   MemberState state = MemberState::joined;
+  std::string http;  // HOST:PORT that its HTTP server is bound to, also 0.0.0.0; empty: not told
   bool operator==(const Member&) const = default;
 };
 

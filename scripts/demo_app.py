@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """A small upload application as it runs on each server of a web farm. It knows nothing of Syncline: it writes and reads files.
 
-    demo_app.py --name web1 --folder /srv/uploads --port 8001
+    demo_app.py --name web1 --folder /srv/uploads --port 8001 [--wait-at http://127.0.0.1:7441]
 
-POST or PUT /upload/NAME stores the body under NAME, GET|HEAD /upload/NAME serves it, GET / lists what is there. Every answer
-says in X-Served-By which server gave it. Loopback only.
+POST or PUT /upload/NAME stores the body under NAME, GET|HEAD /upload/NAME serves it, DELETE removes it, GET / lists what is
+there. Every answer says in X-Served-By which server gave it. With --wait-at an upload is answered when every server has it, or
+after two seconds (201 or 202); scripts/examples has this for other languages. Loopback only.
 """
 import argparse
 import html
 import http.server
+import json
 import os
 import re
 import shutil
 import urllib.parse
+import urllib.request
 
 MAX_UPLOAD_BYTES = 1 << 30
 NAME = re.compile(r"[\w][\w .,()+-]{0,120}")
@@ -21,7 +24,7 @@ PIECE_BYTES = 64 * 1024
 
 class Application(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    folder = name = None  # set once, in main()
+    folder = name = wait_at = None  # set once, in main()
 
     def path_of_request(self):
         """The file that the URL names, or None: no separators, no leading dot."""
@@ -55,9 +58,26 @@ class Application(http.server.BaseHTTPRequestHandler):
                     raise ConnectionError("the client went away")
                 file.write(piece)
                 left -= len(piece)
-        self.reply(201, b"stored\n")
+        self.reply(201 if self.wait_at is None or self.everybody_has(os.path.basename(path)) else 202, b"stored\n")
 
     do_PUT = do_POST
+
+    def everybody_has(self, name):
+        body = json.dumps({"path": name, "nodes": "all", "timeout_ms": 2000}).encode()
+        request = urllib.request.Request(self.wait_at + "/v1/wait", body, {"Content-Type": "application/json"})
+        try:
+            urllib.request.urlopen(request, timeout=3).close()
+            return True
+        except OSError:  # 504, or nobody answers: it is stored here all the same
+            return False
+
+    def do_DELETE(self):
+        try:
+            os.remove(self.path_of_request() or "")
+        except OSError:
+            self.reply(404, b"no such upload\n")
+            return
+        self.reply(200, b"removed\n")
 
     def do_GET(self):
         if self.path == "/":
@@ -95,8 +115,9 @@ def main():
     parser.add_argument("--name", required=True)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--wait-at", metavar="URL")
     arguments = parser.parse_args()
-    Application.folder, Application.name = arguments.folder, arguments.name
+    Application.folder, Application.name, Application.wait_at = arguments.folder, arguments.name, arguments.wait_at
     try:
         Server(("127.0.0.1", arguments.port), Application).serve_forever()
     except KeyboardInterrupt:

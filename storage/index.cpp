@@ -290,6 +290,8 @@ bool Index::is_distrusted(FolderId folder, std::string_view path) const {
   return impl_->any_distrusted && impl_->view().get(entry_key(Table::distrusted, folder, path));
 }
 
+bool Index::after_power_loss() const { return impl_->kv.recovery().power_loss; }
+
 std::shared_ptr<const Signature> Index::signature(const Hash128& content) const {
   const auto value = impl_->view().get(id_key(Table::signature, content));
   if (!value) return nullptr;

@@ -91,6 +91,7 @@ class Index {
   // back from the dead: found there, a difference is damage rather than somebody's work. open() collects them
   // and makes their fingerprints never match; a put() that changes `disk` clears the mark. In preorder.
   bool is_distrusted(FolderId folder, std::string_view path) const;
+  bool after_power_loss() const;  // whether open() found one
   std::vector<std::string> distrusted(FolderId folder, std::string_view after, std::size_t limit) const;
 
   std::shared_ptr<const Signature> signature(const Hash128& content) const;  // null: none is kept

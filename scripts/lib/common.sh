@@ -23,11 +23,11 @@ find_python() {
   die "Python 3.11 or later was not found"
 }
 
-# build PRESET [TARGET...]: configures and builds it, or those targets of it; all output on standard error.
+# build PRESET [TARGET...]: configures and builds it, all output on standard error. No target named: everything.
 build() {
-  local preset=$1 targets=() quiet=(-- --quiet)
+  local preset=$1 quiet=(-- --quiet) targets=()
   shift
-  (($# == 0)) || targets=(--target "$@")
+  (($#)) && targets=(--target "$@")
   [[ -t 2 ]] && quiet=()
   cd "$root"
   say "building preset $preset in build/$preset"

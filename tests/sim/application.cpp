@@ -86,9 +86,11 @@ void Application::save(const std::string& path, const std::string& bytes) {
 void Application::edit(const std::string& path, bool sneak) {
   const auto old = at(path);
   if (!old || old->type != FileType::file) return;
+  // Within the tick of the last change, with the mtime set back, no fingerprint could tell.
+  if (sneak && disk_.now_ns() - shown(path)->ctime_ns < disk_.stamp_tick_ns()) return;
   std::string bytes = history_.bytes(old->content);
   const std::string patch = fresh_bytes(std::min<std::size_t>(bytes.size(), 100));
-  if (patch.size() > bytes.size()) return;
+  if (bytes.empty() || patch.size() > bytes.size()) return;
   const std::size_t place = bytes.size() == patch.size() ? 0 : random_.below(bytes.size() - patch.size());
   bytes.replace(place, patch.size(), patch);
   write(path, bytes, sneak);
@@ -155,7 +157,7 @@ std::vector<Notice> Application::finish_all(std::uint64_t at_us) {
 
 void Application::change_mode(const std::string& path, std::uint32_t mode) {
   const auto old = at(path);
-  if (!old || old->type == FileType::symlink || holds(path)) return;
+  if (!old || old->type == FileType::symlink || old->mode == mode || holds(path)) return;
   disk_.app_chmod(path, mode);
   State now = *old;
   now.mode = mode;

@@ -134,7 +134,7 @@ void check_resurrection(World& world, const std::vector<NodeView>& nodes) {
     }
     if (count != 1) continue;  // none: check_fabricated; several: nobody can tell which one this is
     for (const Write& w : world.history.writes()) {
-      if (w.forgiven || w.by_crash || w.id <= made->id || w.path != path || w.before != shown.state ||
+      if (w.forgiven || w.by_crash || w.of_untold || w.id <= made->id || w.path != path || w.before != shown.state ||
           w.after == shown.state)
         continue;
       world.violation("no resurrection",

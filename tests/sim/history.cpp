@@ -17,8 +17,9 @@ void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& pa
   if (after) {
     showable_.insert({path, after->type, after->content, after->target});
   }
+  const bool of_untold = !after && untold_[node].contains(path);
   writes_.push_back(
-      {writes_.size(), at_us, node, path, std::move(before), std::move(after), false, racing_, false});
+      {writes_.size(), at_us, node, path, std::move(before), std::move(after), false, racing_, of_untold, false});
 }
 
 void History::half_written(std::size_t node, const std::string& path, const std::string& bytes) {
@@ -91,7 +92,7 @@ std::string read_all(FileSystem& fs, const std::string& path) {
 std::optional<Shown> read_one(FileSystem& fs, History& history, const std::string& path) {
   const auto stat = fs.stat(path);
   if (!stat) return std::nullopt;
-  Shown out{{stat->type, 0, 0, {}}, stat->print.mtime_ns, stat->print.inode};
+  Shown out{{stat->type, 0, 0, {}}, stat->print.mtime_ns, stat->print.inode, stat->print.ctime_ns};
   if (stat->type == FileType::file) out.state.content = history.content(read_all(fs, path));
   if (stat->type == FileType::symlink)
     out.state.target = fs.read_link(path).value_or("");

@@ -28,6 +28,7 @@ struct Shown {
   State state;
   std::int64_t mtime_ns = 0;
   std::uint64_t inode = 0;
+  std::int64_t ctime_ns = 0;
 };
 using Tree = std::map<std::string, Shown>;  // without the root and without .syncline
 
@@ -41,6 +42,7 @@ struct Write {
   std::optional<State> after;   // nullopt: a removal
   bool forgiven = false;        // a loss of power took it, as it may
   bool racing = false;          // in the midst of an apply: the mode may come out as the other's
+  bool of_untold = false;       // a removal of what an apply had made as the node was killed: it cannot know
   bool by_crash = false;        // nobody wrote it: the disk shows it after a loss of power
 };
 
@@ -50,6 +52,8 @@ class History {
   const std::string& bytes(std::size_t content) const { return *contents_.at(content); }
 
   void set_racing(bool on) { racing_ = on; }
+  // The node is killed, and what it made at these paths it has not been told.
+  void killed(std::size_t node, std::set<std::string> untold) { untold_[node] = std::move(untold); }
   void wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
              std::optional<State> after);
   // A file in the course of being written: may be seen on that node, and nowhere else.
@@ -77,6 +81,7 @@ class History {
   std::vector<const std::string*> contents_;
   std::vector<Write> writes_;
   bool racing_ = false;
+  std::map<std::size_t, std::set<std::string>> untold_;
   std::set<std::pair<std::string, State>> let_go_;
   std::set<std::tuple<std::string, FileType, std::size_t, std::string>>
       showable_;  // path, type, content, target

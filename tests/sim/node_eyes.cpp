@@ -18,7 +18,8 @@ void Node::look(const std::string& path, bool force, std::uint64_t delay_us, boo
   process_->first_looks += at_start;
   const auto entry = process_->index->get(1, path);
   const DiskState known = entry && entry->disk ? entry->disk->state : DiskState{};
-  on_strand(path, delay_us, [this, path, known, force, at_start, attempts]() -> std::function<void()> {
+  const std::uint64_t as_of = process_->replica->looks_as_of();
+  on_strand(path, delay_us, [this, path, known, force, at_start, attempts, as_of]() -> std::function<void()> {
     Observation o = process_->folder->observe(path, known, force);
     if (o.state == Observation::State::busy) {
       return [this, path, attempts, at_start] {
@@ -28,11 +29,11 @@ void Node::look(const std::string& path, bool force, std::uint64_t delay_us, boo
       };
     }
     const bool lost = o.state == Observation::State::absent && !process_->folder->check_marker();
-    return [this, at_start, lost, o = std::move(o)] {
+    return [this, at_start, lost, as_of, o = std::move(o)] {
       process_->first_looks -= at_start;
       if (lost) return;
       if (o.state != Observation::State::unchanged) world_.last_activity_us = world_.queue.now_us();
-      feed(Observed{1, o, at_start});
+      feed(Observed{1, o, as_of});
     };
   });
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "protocol/member.h"
 #include "tests/sim/node.h"
 
 namespace syncline::sim {
@@ -22,6 +23,7 @@ Folder::Identity folder_identity() {
 void Node::start() {
   powered_ = true;
   if (process_) return;
+  world_.history.killed(number_, {});
   auto p = std::make_unique<Process>();
   p->id = ++processes_;
   auto index = Index::open(*kv_);
@@ -35,7 +37,7 @@ void Node::start() {
   options.name = name_;
   Random actor(world_.schedule.seed, 1'000'000 + number_ * 1000 + processes_);
   for (auto& byte : options.actor.bytes) byte = static_cast<std::uint8_t>(actor.next());
-  options.actor_certificate = Bytes(options.actor.view()) + Bytes(options.self.view());
+  options.actor_certificate = encode_actor({options.actor, options.self, {}});
   options.random_seed = actor.next();
   p->replica = std::make_unique<Replica>(*p->index, options);
   process_ = std::move(p);
@@ -102,6 +104,12 @@ void Node::crash(bool power, std::uint64_t operations) {
 void Node::die() {
   ++world_.stats.crashes;
   world_.trace(fmt::format("{} {}", name_, crash_by_power_ ? "loses power" : "is killed"));
+  std::set<std::string> untold;
+  for (const auto& [path, shown] : read_tree(*disk_, world_.history)) {
+    const auto entry = process_->index->get(1, path);
+    if (shown.state.type != FileType::directory && !(entry && entry->disk)) untold.insert(path);
+  }
+  world_.history.killed(number_, std::move(untold));
   disk_->halt_at(0);  // what destructors do to the disk, a dead process would not
   process_.reset();
   disk_->restart();

@@ -149,4 +149,11 @@ Schedule make_schedule(std::uint64_t seed) {
   return out;
 }
 
+Schedule make_fair_schedule(std::uint64_t seed) {
+  Schedule out = make_schedule(seed);
+  out.weather.ambush_per_mille = 0;
+  std::erase_if(out.steps, [](const Step& step) { return step.verb == Verb::ambush || step.verb == Verb::power; });
+  return out;
+}
+
 }  // namespace syncline::sim

@@ -83,6 +83,8 @@ struct Schedule {
 };
 
 Schedule make_schedule(std::uint64_t seed);
+// The same without loss of power and without applications that write in the midst of an apply.
+Schedule make_fair_schedule(std::uint64_t seed);
 std::string to_text(const Step& step);
 std::string to_text(const Schedule& schedule);
 // Lines as above; "nodes N", "seed N" and empty lines and # comments. Error::invalid names the line.

@@ -36,14 +36,16 @@ int run_one(const Schedule& schedule, bool trace) {
   return o.violations.empty() ? 0 : 1;
 }
 
-int run_many(std::uint64_t first, std::uint64_t count, double minutes, std::uint64_t failures_max) {
+using Make = Schedule (*)(std::uint64_t seed);
+
+int run_many(Make make, std::uint64_t first, std::uint64_t count, double minutes, std::uint64_t failures_max) {
   using clock = std::chrono::steady_clock;
   const auto begin = clock::now();
   Totals totals;
   for (std::uint64_t seed = first;; ++seed) {
     const double seconds = std::chrono::duration<double>(clock::now() - begin).count();
     if (minutes > 0 ? seconds >= minutes * 60 : seed >= first + count) break;
-    const Outcome o = simulate(make_schedule(seed));
+    const Outcome o = simulate(make(seed));
     totals.add(o);
     if (o.violations.empty()) continue;
     fmt::print("seed {}: {}: {}\n", seed, o.violations.front().checker, o.violations.front().text);
@@ -65,11 +67,12 @@ int main(int argc, char** argv) {
   CLI::App app("Runs simulated clusters and judges them.");
   std::uint64_t seed = 0, first = 1, count = 2000, failures = 10;
   double minutes = 0;
-  bool trace = false;
+  bool trace = false, fair = false;
   std::string file;
   auto* one = app.add_option("--seed", seed, "run this seed; shrink and explain it if it fails");
   app.add_option("--file", file, "run this schedule");
   app.add_flag("--trace", trace, "print everything that happens, do not shrink");
+  app.add_flag("--fair", fair, "no loss of power, no application that writes in the midst of an apply");
   app.add_option("--from", first, "first seed of many");
   app.add_option("--count", count, "how many seeds");
   app.add_option("--minutes", minutes, "go on for so long instead");
@@ -82,6 +85,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{}: {}\n", file, schedule.error().message);
     return 2;
   }
-  if (one->count() > 0) return run_one(make_schedule(seed), trace);
-  return run_many(first, count, minutes, failures);
+  const Make make = fair ? make_fair_schedule : make_schedule;
+  if (one->count() > 0) return run_one(make(seed), trace);
+  return run_many(make, first, count, minutes, failures);
 }

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <set>
 
 #include "tests/sim/simulator.h"
 
@@ -14,33 +13,14 @@ namespace {
 // Seeds of one test process: ctest runs the blocks side by side.
 constexpr std::uint64_t kBlock = 500;
 
-// The weather of these 2,000 schedules: delay, loss, duplication, reordering, one-way and full partitions, resets, clock skew and jumps,
-// lost watcher events, full and broken disks, kill -9. Power loss and applications that write in the midst of an apply are left to
-// scripts/sim-soak, which still finds schedules that end badly there (ARCHITECTURE.md, "Known to fail").
-Schedule fair_schedule(std::uint64_t seed) {
-  Schedule s = make_schedule(seed);
-  s.weather.ambush_per_mille = 0;
-  std::erase_if(s.steps, [](const Step& step) {
-    return step.verb == Verb::ambush || step.verb == Verb::power;
-  });
-  return s;
-}
-
-// Seeds whose schedule is known to end badly even so: each a bug to mend, not a rule.
-bool known_to_fail(std::uint64_t seed) {
-  static const std::set<std::uint64_t> seeds{149, 197, 1629, 1973};
-  return seeds.contains(seed);
-}
-
 class SeedTest : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(SeedTest, EveryInvariantHolds) {
   unsigned failures = 0;
   for (std::uint64_t seed = GetParam(); seed < GetParam() + kBlock; ++seed) {
-    if (known_to_fail(seed)) continue;
-    const Schedule schedule = fair_schedule(seed);
+    const Schedule schedule = make_fair_schedule(seed);
     if (!simulate(schedule).violations.empty()) {
-      ADD_FAILURE() << report(schedule) << "again: scripts/sim --seed " << seed;
+      ADD_FAILURE() << report(schedule) << "again: scripts/sim --fair --seed " << seed;
       if (++failures >= 3) return;
     }
   }

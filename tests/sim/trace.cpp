@@ -11,8 +11,8 @@ std::string dot_text(const Dot& dot) { return fmt::format("{}:{}", to_hex(dot.ac
 
 std::string vector_text(const VersionVector& v) {
   std::string out;
-  for (const auto& e : v.entries()) out += (out.empty() ? "" : " ") + dot_text({e.actor, e.seq});
-  return "{" + out + "}";
+  for (const auto& e : v.entries()) out.append(out.empty() ? "" : " ").append(dot_text({e.actor, e.seq}));
+  return fmt::format("{{{}}}", out);
 }
 
 std::string short_hash(const Hash128& hash) { return to_hex(hash).substr(0, 8); }
@@ -161,7 +161,7 @@ std::string to_text(const Event& event, const World&) {
     std::string operator()(const LaneWritable& e) const { return "lane writable " + peer_text(e.peer); }
     std::string operator()(const Observed& e) const {
       const Observation& o = e.observation;
-      return fmt::format("observed{} {} {} {} inode {} ctime {} {}", e.at_start ? " at start" : "", o.path,
+      return fmt::format("observed {} {} {} inode {} ctime {} {}", o.path,
                          state_text(o.state),
                          o.state == Observation::State::present ? to_text(o.disk.content) : "",
                          o.disk.print.inode, o.disk.print.ctime_ns, o.problem);

@@ -53,20 +53,26 @@ TEST_F(TransportTest, BothCallAtOnceAndOneLinkLives) {
   }
 }
 
+// Whoever of the two had called, and whoever has the smaller key.
 TEST_F(TransportTest, AKilledPeerThatComesBackIsLinkedAgainAtOnce) {
-  link_through_relay(a_, b_);
-  relay_->cut = true;  // what its destructor says must not arrive, as after kill -9
-  b_.transport.reset();
-  b_.linked.clear();
-  relay_->cut = false;
-  b_.start();
-  b_.transport->set_peers({a_.as_peer({a_.address()})});
-  const auto begin = Clock::now();
-  ASSERT_TRUE(until([&] { return a_.ups[b_.id()] == 2 && b_.ups[a_.id()] == 2; }));
-  EXPECT_LT(Clock::now() - begin, seconds(1));
-  EXPECT_EQ(a_.downs[b_.id()], 1);
-  a_.transport->send(b_.id(), Lane::small, "again");
-  ASSERT_TRUE(until([&] { return !b_.inbox.empty(); }));
+  for (const auto& [survivor, victim] : {std::pair{1, 2}, {2, 1}}) {
+    Node a{static_cast<std::uint8_t>(survivor)}, b{static_cast<std::uint8_t>(victim)};
+    nodes_.clear();
+    link_through_relay(a, b);
+    relay_->cut = true;  // what its destructor says must not arrive, as after kill -9
+    b.transport.reset();
+    b.linked.clear();
+    relay_->cut = false;
+    b.start();
+    b.transport->set_peers({a.as_peer({a.address()})});
+    const auto begin = Clock::now();
+    ASSERT_TRUE(until([&] { return a.ups[b.id()] == 2 && b.ups[a.id()] == 2; }));
+    EXPECT_LT(Clock::now() - begin, seconds(1));
+    EXPECT_EQ(a.downs[b.id()], 1);
+    a.transport->send(b.id(), Lane::small, "again");
+    ASSERT_TRUE(until([&] { return !b.inbox.empty(); }));
+  }
+  nodes_.clear();
 }
 
 TEST_F(TransportTest, APeerThatStopsIsMissedAtOnceAndFoundWhenItReturns) {

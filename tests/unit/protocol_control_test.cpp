@@ -148,7 +148,7 @@ TEST(ControlReply, the_others_survive_the_wire) {
   const InviteReply invite{"syncline-abc", {5000}, 2};
   EXPECT_EQ(*decode_reply<InviteReply>(encode_reply(ControlReply(invite))), invite);
   const MembersReply members{
-      {{"web1", {}, "joined", true, true, {"192.0.2.7:7440", "[2001:db8::7]:7440"}, ""}}};
+      {{"web1", {}, "joined", true, true, {"192.0.2.7:7440", "[2001:db8::7]:7440"}, "192.0.2.7:7441", ""}}};
   EXPECT_EQ(*decode_reply<MembersReply>(encode_reply(ControlReply(members))), members);
   const ReadyReply ready{false, "catching up"};
   EXPECT_EQ(*decode_reply<ReadyReply>(encode_reply(ControlReply(ready))), ready);

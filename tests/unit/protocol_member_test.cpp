@@ -89,8 +89,31 @@ TEST(Member, every_cut_and_every_extra_byte_is_malformed) {
   bad_state.back() = 3;
   EXPECT_FALSE(decode_member(bad_state));
   Bytes other_format = good;
-  other_format.front() = 2;
-  EXPECT_FALSE(decode_member(other_format));
+  for (const char format : {'\x02', '\x03'}) {  // 2 wants an HTTP address behind it
+    other_format.front() = format;
+    EXPECT_FALSE(decode_member(other_format));
+  }
+}
+
+TEST(Member, an_http_address_is_told_in_a_form_of_its_own_and_old_records_stay_good) {
+  Member m = some_member();
+  const Bytes old = encode_member(m);
+  EXPECT_EQ(old.front(), 1) << "what an older node reads must not change";
+  EXPECT_EQ(decode_member(old)->http, "");
+  for (const char* http : {"127.0.0.1:7441", "0.0.0.0:7441", "[::]:7441"}) {
+    m.http = http;
+    const Bytes told = encode_member(m);
+    EXPECT_EQ(told.front(), 2);
+    ASSERT_TRUE(decode_member(told));
+    EXPECT_EQ(*decode_member(told), m);
+    for (std::size_t size = 0; size < told.size(); ++size)
+      EXPECT_FALSE(decode_member(BytesView(told).substr(0, size))) << size;
+    EXPECT_TRUE(verify(*decode_member(told), cluster(1)));
+  }
+  for (const char* bad : {"7441", "127.0.0.1:0", "a b:1"}) {
+    m.http = bad;
+    EXPECT_FALSE(check(m)) << bad;
+  }
 }
 
 TEST(Actor, survives_the_record_and_verifies) {
