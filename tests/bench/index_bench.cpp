@@ -1,15 +1,13 @@
-// What the index costs: puts in batches of several sizes, look-ups, the log, and a million files. Prints
-// figures; asserts nothing.
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <random>
-
+// What the index costs, on the disk below TMPDIR: puts in batches, look-ups, the log and the scanner's walk,
+// with as many files as the argument says. `index_bench --benchmark_filter=1000000` is the large one: some
+// 600 MB and half a minute.
+#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <random>
 
 #include "storage/index.h"
 
@@ -17,23 +15,18 @@ namespace syncline {
 namespace {
 
 namespace fs = std::filesystem;
-using BenchClock = std::chrono::steady_clock;
 
 constexpr FolderId kFolder = 1;
-
-double seconds_since(BenchClock::time_point start) {
-  return std::chrono::duration<double>(BenchClock::now() - start).count();
-}
 
 template <class T>
 T must(Result<T> result) {
   if (result) return *std::move(result);
-  fmt::print(stderr, "{}\n", result.error().message);
+  fmt::print(stderr, "index_bench: {}\n", result.error().message);
   std::exit(1);
 }
 void must(Status status) {
   if (status) return;
-  fmt::print(stderr, "{}\n", status.error().message);
+  fmt::print(stderr, "index_bench: {}\n", status.error().message);
   std::exit(1);
 }
 
@@ -47,30 +40,18 @@ PathEntry entry_of(std::uint64_t i) {
   PathEntry e;
   Record& r = e.live.emplace();
   r.folder = kFolder, r.path = path_of(i);
-  r.content.kind = Kind::file, r.content.size = 1000 + i % 500'000, r.content.mode = 0644,
+  r.content.kind = Kind::file, r.content.size = 1000 + i % 500'000, r.content.mode = 0644;
   r.content.mtime_ns = time;
-  std::uint64_t noise = i;
-  for (auto& byte : r.content.hash.bytes)
-    byte = static_cast<std::uint8_t>((noise = noise * 6364136223846793005 + 1442695040888963407) >> 56);
+  std::mt19937_64 noise(i);
+  for (auto& byte : r.content.hash.bytes) byte = static_cast<std::uint8_t>(noise());
   r.dot = {actor, i + 1}, r.hlc = Hlc::at_ms(1'718'000'000'000 + i);
   e.disk = OnDisk{{r.content, {100'000 + i, r.content.size, time, time + 400'000}}, r.dot, {}, r.hlc};
   return e;
 }
 
-std::string memory_line() {
-  std::ifstream status("/proc/self/status");
-  std::string line, out;
-  while (std::getline(status, line)) {
-    if (line.starts_with("RssAnon") || line.starts_with("RssFile"))
-      out += line.substr(0, line.find("kB") + 2) + "  ";
-  }
-  for (char& c : out) c = c == '\t' ? ' ' : c;
-  return out;
-}
-
+// An index in a directory of its own, gone with it.
 struct World {
-  explicit World(const std::string& name)
-      : directory(fs::temp_directory_path() / fmt::format("syncline-bench-{}-{}", ::getpid(), name)) {
+  World() : directory(fs::temp_directory_path() / fmt::format("syncline-index-bench-{}", ::getpid())) {
     open();
   }
   ~World() {
@@ -78,117 +59,101 @@ struct World {
     fs::remove_all(directory);
   }
   void open() {
+    index.reset(), kv.reset();
     KvOptions options;
     options.directory = directory;
     kv = must(open_lmdb_kv(options));
     index = must(Index::open(*kv));
   }
+  void put(std::uint64_t count, std::uint64_t batch) {
+    for (const std::uint64_t end = files + count; files < end;) {
+      const PathEntry e = entry_of(files++);
+      index->put(kFolder, e.live->path, e);
+      index->advance(e.live->dot.actor, e.live->dot.seq);
+      if (files % batch == 0) must(index->commit());
+    }
+    must(index->commit());
+  }
   fs::path directory;
   std::unique_ptr<Kv> kv;
   std::unique_ptr<Index> index;
+  std::uint64_t files = 0;
 };
 
-void put_new(World& world, std::uint64_t first, std::uint64_t count, std::uint64_t batch) {
-  for (std::uint64_t i = first; i < first + count; ++i) {
-    const PathEntry e = entry_of(i);
-    world.index->put(kFolder, e.live->path, e);
-    world.index->advance(e.live->dot.actor, e.live->dot.seq);
-    if ((i + 1) % batch == 0) must(world.index->commit());
-  }
-  must(world.index->commit());
+// Applied, as an upload waits for it, then durable: `durable_ms` is what the last group added.
+void put_batches(benchmark::State& state) {
+  World world;
+  world.put(20'000, 1000);
+  must(world.kv->flush_wait());
+  const auto batch = static_cast<std::uint64_t>(state.range(0));
+  for (auto _ : state) world.put(batch, batch);
+  const auto applied = std::chrono::steady_clock::now();
+  must(world.kv->flush_wait());
+  const std::chrono::duration<double, std::milli> durable = std::chrono::steady_clock::now() - applied;
+  state.counters["durable_ms"] = durable.count();
+  state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 
-void bench_puts() {
-  constexpr std::uint64_t kCount = 100'000;
-  for (const std::uint64_t batch : {1u, 10u, 1000u}) {
-    World world(fmt::format("put{}", batch));
-    const auto start = BenchClock::now();
-    put_new(world, 0, kCount, batch);
-    const double applied = seconds_since(start);
-    must(world.kv->flush_wait());
-    fmt::print(
-        "put 100,000 new files, batches of {:4}: {:6.2f} us each, {:8.0f}/s applied; {:8.0f}/s durable\n",
-        batch, applied * 1e6 / kCount, kCount / applied, kCount / seconds_since(start));
-  }
+void fill(World& world, const benchmark::State& state) {
+  world.put(static_cast<std::uint64_t>(state.range(0)), 1000);
+  must(world.kv->flush_wait());
 }
 
-void bench_latency() {
-  World world("latency");
-  put_new(world, 0, 20'000, 1000);
-  std::vector<double> us;
-  for (std::uint64_t i = 20'000; i < 40'000; ++i) {
-    const auto start = BenchClock::now();
-    put_new(world, i, 1, 1);
-    us.push_back(seconds_since(start) * 1e6);
-  }
-  std::sort(us.begin(), us.end());
-  fmt::print("one put and commit: p50 {:.1f} us, p99 {:.1f} us, p99.9 {:.1f} us, max {:.0f} us\n",
-             us[us.size() / 2], us[us.size() * 99 / 100], us[us.size() * 999 / 1000], us.back());
-}
-
-void bench_reads(World& world, std::uint64_t count) {
+void get(benchmark::State& state, bool there) {
+  World world;
+  fill(world, state);
   std::mt19937_64 random(1);
-  auto start = BenchClock::now();
-  constexpr int kLookups = 200'000;
-  for (int i = 0; i < kLookups; ++i) {
-    if (!world.index->get(kFolder, path_of(random() % count))) std::abort();
+  for (auto _ : state) {
+    if (world.index->get(kFolder, path_of(random() % world.files + (there ? 0 : world.files))).has_value() !=
+        there)
+      state.SkipWithError("not what was put");
   }
-  fmt::print("get at random: {:.2f} us\n", seconds_since(start) * 1e6 / kLookups);
-  start = BenchClock::now();
-  for (int i = 0; i < kLookups; ++i) {
-    if (world.index->get(kFolder, path_of(count + random() % count))) std::abort();
-  }
-  fmt::print("get of what is not there: {:.2f} us\n", seconds_since(start) * 1e6 / kLookups);
+}
 
-  start = BenchClock::now();
-  std::uint64_t seen = 0;
-  for (std::uint64_t after = 0;;) {
-    const auto part = world.index->log(entry_of(0).live->dot.actor, after, 2000, 1 << 20);
-    if (part.empty()) break;
-    seen += part.size(), after = part.back().seq;
+void read_log(benchmark::State& state) {
+  World world;
+  fill(world, state);
+  for (auto _ : state) {
+    for (std::uint64_t after = 0;;) {
+      const auto part = world.index->log(entry_of(0).live->dot.actor, after, 2000, 1 << 20);
+      if (part.empty()) break;
+      after = part.back().seq;
+    }
   }
-  fmt::print("log: {} entries, {:.0f}/s\n", seen, static_cast<double>(seen) / seconds_since(start));
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
 
-  start = BenchClock::now();
-  seen = 0;
+void walk_below(benchmark::State& state) {
+  World world;
+  fill(world, state);
   const IndexReader reader(*world.kv);
-  for (std::string after;;) {
-    const auto part = reader.below(kFolder, "", after, 1000);
-    seen += part.size();
-    if (part.size() < 1000) break;
-    after = part.back().first;
+  for (auto _ : state) {
+    for (std::string after;;) {
+      const auto part = reader.below(kFolder, "", after, 1000);
+      if (part.size() < 1000) break;
+      after = part.back().first;
+    }
   }
-  fmt::print("below (scanner): {} entries, {:.0f}/s\n", seen,
-             static_cast<double>(seen) / seconds_since(start));
+  state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 
-void bench_million() {
-  constexpr std::uint64_t kCount = 1'000'000;
-  World world("million");
-  auto start = BenchClock::now();
-  put_new(world, 0, kCount, 1000);
-  must(world.kv->flush_wait());
-  fmt::print("1,000,000 files: {:.1f} s until durable\n", seconds_since(start));
-  const auto size = static_cast<double>(fs::file_size(world.directory / "data.mdb"));
-  fmt::print("data.mdb {:.0f} MB, {:.0f} bytes a file\n", size / 1e6, size / kCount);
-  world.index.reset(), world.kv.reset();
-  start = BenchClock::now();
-  world.open();
-  fmt::print("open after a clean close: {:.1f} ms; {}\n", seconds_since(start) * 1e3, memory_line());
-  bench_reads(world, kCount);
-  fmt::print("after reading all of it: {}\n", memory_line());
-  start = BenchClock::now();
-  put_new(world, kCount, 100'000, 1);
-  fmt::print("100,000 more, one a batch: {:.0f}/s applied", 100'000 / seconds_since(start));
-  must(world.kv->flush_wait());
-  fmt::print(", {:.0f}/s durable; {}\n", 100'000 / seconds_since(start), memory_line());
+void open_again(benchmark::State& state) {
+  World world;
+  fill(world, state);
+  for (auto _ : state) world.open();
+  state.counters["bytes_a_file"] =
+      static_cast<double>(fs::file_size(world.directory / "data.mdb")) / static_cast<double>(state.range(0));
 }
+
+constexpr std::int64_t kSome = 20'000, kMany = 1'000'000;
+BENCHMARK(put_batches)->Arg(1)->Arg(10)->Arg(1000)->UseRealTime();
+BENCHMARK_CAPTURE(get, there, true)->Arg(kSome)->Arg(kMany);
+BENCHMARK_CAPTURE(get, missing, false)->Arg(kSome)->Arg(kMany);
+BENCHMARK(read_log)->Arg(kSome)->Arg(kMany)->Unit(benchmark::kMillisecond);
+BENCHMARK(walk_below)->Arg(kSome)->Arg(kMany)->Unit(benchmark::kMillisecond);
+BENCHMARK(open_again)->Arg(kSome)->Arg(kMany)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace
 }  // namespace syncline
 
-int main() {
-  syncline::bench_puts();
-  syncline::bench_latency();
-  syncline::bench_million();
-}
+BENCHMARK_MAIN();

@@ -17,17 +17,23 @@ class Arrivals:
 
     def __init__(self, directory):
         self._fd = _libc.inotify_init1(os.O_CLOEXEC)
-        if self._fd < 0 or _libc.inotify_add_watch(self._fd, os.fsencode(directory), _CLOSE_WRITE | _MOVED_TO) < 0:
+        self._watch = _libc.inotify_add_watch(self._fd, os.fsencode(directory), _CLOSE_WRITE | _MOVED_TO)
+        if self._fd < 0 or self._watch < 0:
             raise OSError(ctypes.get_errno(), f"cannot watch {directory}")
         self._times = {}  # name -> time of the latest arrival
         self._changed = threading.Condition()
+        self._closed = False
         threading.Thread(target=self._read, daemon=True).start()
+
+    def close(self):
+        self._closed = True
+        _libc.inotify_rm_watch(self._fd, self._watch)  # the kernel says so to the reader, which then ends
 
     def _read(self):
         while True:
-            try:
-                data = os.read(self._fd, 65536)
-            except OSError:  # closed
+            data = os.read(self._fd, 65536)
+            if self._closed:
+                os.close(self._fd)
                 return
             now = time.perf_counter()
             offset = 0

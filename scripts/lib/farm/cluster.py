@@ -1,11 +1,9 @@
 """Syncline nodes as processes: made, joined, started, killed, cut off and looked at."""
-import ctypes
 import json
 import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -13,19 +11,12 @@ import urllib.error
 import urllib.request
 
 from . import ports, tree
+from .host import LOOPBACK, die_with_parent  # noqa: F401  (the latter for those who start programs of their own)
 from .relay import Relay
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Timeout(AssertionError):
     """A condition did not come true in time."""
-
-
-def die_with_parent():
-    """For preexec_fn: the child is killed when the *thread* that started it ends. Start nodes from the main thread."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def wait_until(condition, what, timeout, interval=0.02):
@@ -53,6 +44,7 @@ class Node:
         self.cluster = cluster
         self.number = number
         self.name = f"web{number}"
+        self.host = cluster.hosts[number - 1] if number <= len(cluster.hosts) else LOOPBACK
         self.home = cluster.directory / self.name / "home"
         self.folder = cluster.directory / self.name / "uploads"
         self.log = cluster.directory / self.name / "node.log"
@@ -66,7 +58,7 @@ class Node:
 
     def cli(self, *arguments, **options):
         """Runs `syncline ARGUMENTS --home ...` and returns the finished process, whatever came of it."""
-        return self.cluster.syncline(*arguments, "--home", self.home, **options)
+        return self.cluster.syncline(*arguments, "--home", self.home, host=self.host, **options)
 
     def command(self, *arguments, **options):
         """The standard output of a command that must succeed."""
@@ -98,7 +90,8 @@ class Node:
 
     def _addresses(self):
         # The relay's port: what the other members are told. The relay takes it over once the command has run.
-        return ("--name", self.name, "--listen", f"127.0.0.1:{self.front_port}", "--http", f"127.0.0.1:{self.http_port}")
+        return ("--name", self.name, "--listen", f"{self.host.address}:{self.front_port}",
+                "--http", f"127.0.0.1:{self.http_port}")
 
     def _use_real_port(self):
         if self.front_port == self.port:
@@ -116,10 +109,8 @@ class Node:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [self.cluster.binaries / "syncline", "run", "--home", self.home],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent,
-            )
+            self.process = self.host.popen([self.cluster.binaries / "syncline", "run", "--home", self.home],
+                                           stdout=log, stderr=log)
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -139,7 +130,7 @@ class Node:
         request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", data=data,
                                          headers={"Content-Type": "application/json"} if data else {})
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with self.host.inside(), urllib.request.urlopen(request, timeout=timeout) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -161,14 +152,18 @@ class Node:
 
 
 class Cluster:
-    """Some nodes with one folder each, below a directory of their own. Use as a context manager: nothing is left behind."""
+    """Some nodes with one folder each, below a directory of their own. Use as a context manager: nothing is left behind.
 
-    def __init__(self, binaries, links_can_be_cut=False, prefix="syncline-e2e-", parent=None):
+    `hosts` says where they run, in order; loopback where it ends. Links can be cut on loopback only.
+    """
+
+    def __init__(self, binaries, links_can_be_cut=False, prefix="syncline-e2e-", parent=None, hosts=()):
         self.binaries = pathlib.Path(binaries)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         self.directory.chmod(0o755)
         self.relay = Relay() if links_can_be_cut else None
         self.nodes = []
+        self.hosts = hosts
 
     def __enter__(self):
         return self
@@ -186,10 +181,9 @@ class Cluster:
         if not keep_files:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def syncline(self, *arguments, timeout=60, **options):
+    def syncline(self, *arguments, timeout=60, host=LOOPBACK, **options):
         options.setdefault("input", "")
-        return subprocess.run([self.binaries / "syncline", *map(_argument, arguments)], timeout=timeout, capture_output=True,
-                              text=True, errors="surrogateescape", **options)
+        return host.run([self.binaries / "syncline", *map(_argument, arguments)], timeout, **options)
 
     def new_node(self):
         node = Node(self, len(self.nodes) + 1)

@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 
-from .cluster import die_with_parent
+from .host import die_with_parent
 
 _CONFIG = """\
 {user}daemon off;
