@@ -167,6 +167,8 @@ struct Wait {
   bool over = false, done = false;
 };
 
+bool same_but_for_mtime(const Content& a, const Content& b);  // replica_observe.cpp
+
 struct Replica::Impl {
   Index& index;
   ReplicaOptions options;

@@ -36,10 +36,6 @@ void Replica::Impl::look_for_intents() {
   for (const auto& [key, intent] : intents) effects.push_back(LookAt{key.folder, key.path});
 }
 
-static bool same_but_for_mtime(const Content& a, const Content& b) {
-  return a.kind == b.kind && a.hash == b.hash && a.size == b.size && a.mode == b.mode && a.target == b.target;
-}
-
 // A run before was changing this path when it died. True if what is there is explained by that; else `entry` may know better what there
 // was, and `unsure` says that this is not certain.
 bool Replica::Impl::take_intent(const PathKey& key, const Observation& o, PathEntry& entry) {

@@ -4,7 +4,7 @@
 
 namespace syncline {
 
-static bool same_but_for_mtime(const Content& a, const Content& b) {
+bool same_but_for_mtime(const Content& a, const Content& b) {
   return a.kind == b.kind && a.hash == b.hash && a.size == b.size && a.mode == b.mode && a.target == b.target;
 }
 
