@@ -286,7 +286,7 @@ void Replica::Impl::flush_push() {
     std::optional<Bytes> encoded;
     for (auto& [node, peer] : links) {
       if (!peer.greeted || !peer.pushing) continue;
-      if (!encoded) encoded = encode(m);
+      if (!encoded) encoded = pack(encode(m));
       effects.push_back(Send{node, Lane::small, *encoded, false});
       peer.announced.raise(options.actor, pushed_seq);
     }

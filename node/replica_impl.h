@@ -22,6 +22,7 @@
 #include "node/replica_retries.h"
 #include "protocol/limits.h"
 #include "protocol/messages.h"
+#include "protocol/packing.h"
 
 namespace syncline {
 
@@ -298,7 +299,9 @@ struct Replica::Impl {
   void on(Peer& peer, Entries& m);
   void on(Peer& peer, Refusal& m);
   void send(const NodeId& node, Lane lane, const Message& message) {
-    effects.push_back(Send{node, lane, encode(message)});
+    Bytes bytes = encode(message);
+    // Pieces of large files are as a rule compressed already, and a fast link is faster than the compression.
+    effects.push_back(Send{node, lane, lane == Lane::small ? pack(std::move(bytes)) : std::move(bytes)});
   }
   void flush_push();
   void announce(Peer& peer, bool everything);

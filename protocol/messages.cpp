@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/limits.h"
+#include "protocol/packing.h"
 
 namespace syncline {
 namespace {
@@ -196,8 +197,7 @@ Bytes encode(const Message& message) {
   return w.take();
 }
 
-Result<Message> decode(BytesView bytes) {
-  if (bytes.size() > limits::message_bytes) return fail(Error::Code::invalid, "message over its limit");
+static Result<Message> decode_plain(BytesView bytes) {
   Reader r(bytes);
   const std::size_t index = std::size_t{r.u8()} - 1;
   if (index >= std::variant_size_v<Message>) return fail(Error::Code::invalid, "message of an unknown type");
@@ -207,6 +207,12 @@ Result<Message> decode(BytesView bytes) {
     return fail(Error::Code::invalid,
                 fmt::format("malformed {} message of {} bytes", kNames[index], bytes.size()));
   return m;
+}
+
+Result<Message> decode(BytesView bytes) {
+  if (bytes.size() > limits::message_bytes) return fail(Error::Code::invalid, "message over its limit");
+  if (!is_packed(bytes)) return decode_plain(bytes);
+  return unpack(bytes).and_then([](const Bytes& plain) { return decode_plain(plain); });
 }
 
 }  // namespace syncline

@@ -153,7 +153,7 @@ using Message = std::variant<Hello, Announce, Digest, AskVector, Need, Entries, 
                              Probe, ProbeAnswer, Refusal, Lookup, LookupAnswer>;
 
 Bytes encode(const Message& message);
-// Error::invalid with the kind of message and what is wrong with it.
+// Also of what pack() (protocol/packing.h) made of it. Error::invalid with the kind of message and what is wrong with it.
 Result<Message> decode(BytesView bytes);
 
 }  // namespace syncline
