@@ -91,6 +91,14 @@ Status Staging::note(const Hash128& hash, Part& part) {
   return (*file)->write_at(0, {raw.data(), raw.size()});
 }
 
+void Staging::Part::hash(std::uint64_t offset, BytesView piece, const HashKey& key) {
+  if (offset == 0 && hashed == 0 && have == 0) hasher = std::make_unique<SignatureBuilder>(key);
+  if (offset < hashed) hasher.reset();  // written over: what counts is on the disk
+  if (!hasher || offset != hashed) return;
+  hasher->update(piece);
+  hashed += piece.size();
+}
+
 Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece) {
   if (offset > limits::file_bytes || piece.size() > limits::file_bytes - offset) {
     return fail(Error::Code::invalid, "a piece beyond the largest file");
@@ -105,7 +113,11 @@ Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece
   }
   auto file = fs_.open_write(names::part(hash));
   if (!file) return tl::unexpected(file.error());
-  if (auto written = (*file)->write_at(offset, piece); !written) return written;
+  if (auto written = (*file)->write_at(offset, piece); !written) {
+    part.hasher.reset();  // it may have begun
+    return written;
+  }
+  part.hash(offset, piece, key_);
   const std::uint64_t before = part.have;
   std::uint64_t& end = part.later[offset];
   end = std::max<std::uint64_t>(end, offset + piece.size());
@@ -128,6 +140,7 @@ Status Staging::finish(const Hash128& hash, std::uint64_t size) {
   auto found = part(hash);
   if (!found) return tl::unexpected(found.error());
   const bool gaps = (*found)->have < size;
+  const auto hasher = (*found)->hashed == size ? std::move((*found)->hasher) : nullptr;
   forget(hash);
   fs_.remove_file(names::progress(hash));
   if (gaps) {
@@ -137,6 +150,12 @@ Status Staging::finish(const Hash128& hash, std::uint64_t size) {
   if (size == 0) {
     auto empty = fs_.open_write(names::part(hash));
     if (!empty) return tl::unexpected(empty.error());
+  }
+  // Hashed on its way, unless the blocks of a signature this large are others.
+  if (hasher && hasher->file_hash() == hash && signature_block_bytes(size) == limits::delta_block_bytes) {
+    auto signature = hasher->finish();
+    const bool wanted = signature && size >= limits::signature_min_file_bytes;
+    return accept(names::part(hash), hash, wanted ? std::make_shared<const Signature>(*std::move(signature)) : nullptr);
   }
   return verify(names::part(hash), hash, size);
 }
@@ -152,8 +171,12 @@ Status Staging::verify(const std::string& at, const Hash128& hash, std::optional
     fs_.remove_file(at);
     return fail(Error::Code::invalid, fmt::format("the content does not have the hash {}", to_hex(hash)));
   }
+  return accept(at, hash, hashed->signature);
+}
+
+Status Staging::accept(const std::string& at, const Hash128& hash, std::shared_ptr<const Signature> signature) {
   if (auto moved = fs_.replace(at, names::staged(hash)); !moved) return moved;
-  remember(hash, hashed->signature);
+  remember(hash, std::move(signature));
   if (forget(hash)) {  // it was on its way as well
     fs_.remove_file(names::part(hash));
     fs_.remove_file(names::progress(hash));

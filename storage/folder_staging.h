@@ -36,6 +36,11 @@ class Staging {
     std::uint64_t have = 0;                        // contiguous from the start
     std::map<std::uint64_t, std::uint64_t> later;  // begin -> end of what came before its turn
     bool noted = false;                            // `have` is written beside it
+    // Of the first `hashed` bytes, which came in their order and went to the disk as they were hashed: none of them is read again. Null
+    // where they did not.
+    std::unique_ptr<SignatureBuilder> hasher;
+    std::uint64_t hashed = 0;
+    void hash(std::uint64_t offset, BytesView piece, const HashKey& key);
   };
 
   // The part of this hash, with what an earlier process had of it. The pointer is good until drop() or
@@ -47,6 +52,7 @@ class Staging {
   // Hashes the file `at`; moves it to its staged name if it is what it should be, removes it (Error::invalid)
   // if not.
   Status verify(const std::string& at, const Hash128& hash, std::optional<std::uint64_t> size);
+  Status accept(const std::string& at, const Hash128& hash, std::shared_ptr<const Signature> signature);
   void remember(const Hash128& hash, std::shared_ptr<const Signature> signature);
 
   FileSystem& fs_;
