@@ -43,6 +43,8 @@ class PosixFileSystem : public FileSystem {
 
   Result<FileStat> stat(std::string_view path) override;
   Result<std::vector<DirectoryItem>> list(std::string_view directory) override;
+  std::vector<Result<FileStat>> stat_many(std::string_view directory,
+                                          std::span<const DirectoryItem> items) override;
   Result<std::string> read_link(std::string_view path) override;
   Result<std::unique_ptr<File>> open(std::string_view path) override;
   Result<std::unique_ptr<File>> open_write(std::string_view path) override;
@@ -201,6 +203,21 @@ Result<std::vector<DirectoryItem>> PosixFileSystem::list(std::string_view direct
     if (name != "." && name != "..")
       items.push_back({std::string(name), type_of(::dirfd(stream.get()), *item)});
   }
+}
+
+std::vector<Result<FileStat>> PosixFileSystem::stat_many(std::string_view directory,
+                                                         std::span<const DirectoryItem> items) {
+  const Fd fd(open_beneath(directory, O_PATH | O_DIRECTORY));
+  if (!fd.valid())
+    return std::vector<Result<FileStat>>(items.size(), os_error(errno, "look into", directory));
+  std::vector<Result<FileStat>> out;
+  out.reserve(items.size());
+  for (const DirectoryItem& item : items) {
+    struct stat raw;
+    if (::fstatat(fd.get(), item.name.c_str(), &raw, AT_SYMLINK_NOFOLLOW) == 0) out.emplace_back(posix::to_file_stat(raw));
+    else out.emplace_back(os_error(errno, "look at", item.name));
+  }
+  return out;
 }
 
 Result<std::string> PosixFileSystem::read_link(std::string_view path) {
