@@ -166,6 +166,7 @@ void Daemon::cycle() {
   const auto next = transport_->service(Clock::now());
   process();
   if (commit_blocked_) return;
+  for (const std::string& path : std::exchange(applied_, {})) folder_->applied(path);
   transport_->flush();
   service_->set(next);
   const Now at = now();
@@ -259,10 +260,13 @@ void Daemon::start_job(FileJob job) {
   }
   const std::string strand = job.strand;
   const bool bulk = job.bulk;
-  executor_.run(strand, bulk, [this, folder, job = std::move(job)] {
+  std::string applied;
+  if (const auto* apply = std::get_if<ApplyJob>(&job.work)) folder_->applying(applied = apply->request.path);
+  executor_.run(strand, bulk, [this, folder, applied = std::move(applied), job = std::move(job)]() mutable {
     FileOutcome outcome = run_job(*folder->folder, job);
-    loop_.post([this, id = job.id, outcome = std::move(outcome)]() mutable {
+    loop_.post([this, id = job.id, applied = std::move(applied), outcome = std::move(outcome)]() mutable {
       tell(FileDone{id, std::move(outcome)});
+      if (!applied.empty()) applied_.push_back(std::move(applied));
     });
   });
 }

@@ -108,7 +108,8 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   std::optional<Invites> invites_;
 
   std::deque<Event> events_;
-  std::vector<Effect> effects_;  // of steps not committed yet
+  std::vector<Effect> effects_;       // of steps not committed yet
+  std::vector<std::string> applied_;  // paths of applies whose end is among events_
   bool commit_blocked_ = false;  // no space for the index: nothing goes out until there is
   bool stopping_ = false;
   Status end_;

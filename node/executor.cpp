@@ -55,6 +55,8 @@ bool Executor::next(Task& task) {
 
 void Executor::finish(const Task& task) {
   bulk_running_ -= task.bulk;
+  if (task.bulk && !bulk_ready_.empty()) wake_.notify_one();  // its place is free
+  if (stopping_) wake_.notify_all();                          // it may have been the last
   if (task.strand.empty()) return;
   const auto it = strands_.find(task.strand);
   if (it->second.empty()) {
@@ -64,6 +66,7 @@ void Executor::finish(const Task& task) {
   Task following = std::move(it->second.front());
   it->second.pop_front();
   (following.bulk ? bulk_ready_ : ready_).push_back(std::move(following));
+  wake_.notify_one();
 }
 
 void Executor::work() {
@@ -79,7 +82,6 @@ void Executor::work() {
     task.work = nullptr;
     lock.lock();
     finish(task);
-    wake_.notify_all();
   }
 }
 

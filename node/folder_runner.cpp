@@ -190,7 +190,7 @@ void FolderRunner::pump() {
     for (const Look& look : due) {
       if (look.subtree)
         request_scan(look.path, look.moved_from);
-      else
+      else if (!is_own_change(look))
         dispatch(look, Why::noticed);
     }
   }
@@ -208,6 +208,20 @@ void FolderRunner::pump() {
   }
   const auto next = intake_.next_deadline();
   alarm_.set(next && in_flight_ < kLooksInFlight ? *next : TimePoint::max());
+}
+
+// Whether what the watcher reports of a path is what this node has done there itself, or is about to.
+bool FolderRunner::is_own_change(const Look& look) {
+  if (own_changes_.puts_off(look)) return true;
+  if (!own_changes_.take_recent(look.path) || look.force) return false;
+  const auto folder = open();
+  const auto entry = index_.get(options_.id, look.path);
+  return folder && entry && entry->disk && folder->folder->is_unchanged(look.path, entry->disk->state);
+}
+
+void FolderRunner::applied(const std::string& path) {
+  auto look = own_changes_.end(path);
+  if (look && !is_own_change(*look)) dispatch(*std::move(look), Why::noticed);
 }
 
 void FolderRunner::dispatch(Look look, Why why, std::function<void()> done) {

@@ -11,6 +11,7 @@
 #include "node/events.h"
 #include "node/executor.h"
 #include "node/loop.h"
+#include "node/own_changes.h"
 #include "storage/folder.h"
 #include "storage/index.h"
 #include "storage/intake.h"
@@ -45,6 +46,9 @@ class FolderRunner {
   void start();
   void look(const std::string& path, bool subtree);  // an effect of the replica
   std::shared_ptr<OpenFolder> open() const;          // null while the folder cannot be opened. Thread-safe
+  // An apply to `path` begins, has ended (the replica has been told).
+  void applying(const std::string& path) { own_changes_.begin(path); }
+  void applied(const std::string& path);
   // Looks at `path` and tells the replica what is there even if that is no news, or cannot be known now.
   void look_asked(const std::string& path);
   // Looks at `path` now, whatever the watcher says, and calls `done` when the replica was told.
@@ -64,6 +68,7 @@ class FolderRunner {
   void pump();
   enum class Why : std::uint8_t { noticed, scan, asked };
   void dispatch(Look look, Why why, std::function<void()> done = nullptr);
+  bool is_own_change(const Look& look);
   void observed(const Look& look, Why why, Observation observation, std::uint64_t as_of);
   void cannot_say(const std::string& path);
   void request_scan(const std::string& subtree, const std::string& moved_from);
@@ -84,6 +89,7 @@ class FolderRunner {
   std::unique_ptr<Watcher> watcher_;
   bool settling_ = false;
   Intake intake_;
+  OwnChanges own_changes_;
   Loop::Alarm& alarm_;
   Loop::Alarm& settle_alarm_;
   Loop::Alarm& periodic_;

@@ -95,6 +95,8 @@ class Folder {
   // The marker is still there and ours, and the root where it was. Cheap; the caller asks before it believes an absence.
   Status check_marker();
 
+  // What observe() without `force` begins with: the path is there and has known's fingerprint and mode. Costs no more than a stat.
+  bool is_unchanged(std::string_view path, const DiskState& known);
   // Looks at `path`; reads and hashes a file unless its fingerprint equals known.print (and `force` is false).
   Observation observe(std::string_view path, const DiskState& known, bool force = false);
 

@@ -111,18 +111,14 @@ void Applier::settle_new(Built& built) {
     // 0700 was needed to move it (its ".." changes); a mode without it must wait until now.
     if ((r_.content.mode & 0700) != 0700) f_.fs.set_attributes(r_.path, r_.content.mode, std::nullopt);
   }
-  const auto stat = built.file ? built.file->stat() : f_.fs.stat(r_.path);
-  if (!stat) {
-    out_.disk.print = built.print;
-    out_.disk.print.ctime_ns = 0;
-    return;
-  }
-  out_.disk.print = stat->print;
-  // Somebody was quicker than this look: let the next scan read it. (A write in the very tick of the rename
-  // changes mtime.)
-  const bool touched = (built.print.inode != 0 && stat->print.inode != built.print.inode) ||
-                       stat->print.size != built.print.size || stat->print.mtime_ns != built.print.mtime_ns;
-  if (r_.content.kind == Kind::file && touched) out_.disk.print.ctime_ns = 0;
+  // Somebody may have been quicker than this look: then the next scan reads what is there. (A write in the very tick of the rename changes
+  // mtime.)
+  const auto stat = f_.fs.stat(r_.path);
+  const bool is_file = r_.content.kind == Kind::file;
+  const bool is_ours = stat && (!is_file || stat->print.inode == built.print.inode);
+  out_.disk.print = is_ours ? stat->print : built.print;
+  const bool touched = !is_ours || stat->print.size != built.print.size || stat->print.mtime_ns != built.print.mtime_ns;
+  if (!stat || (is_file && touched)) out_.disk.print.ctime_ns = 0;
 }
 
 bool Applier::only_attributes_differ() const {

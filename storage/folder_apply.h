@@ -43,7 +43,7 @@ class Applier {
   // What was made to become visible.
   struct Built {
     std::string at;
-    std::unique_ptr<File> file;  // of files: stays open, to ask its fingerprint after the rename
+    std::unique_ptr<File> file;  // of files, until they are complete
     Fingerprint print;
     bool was_staged = false;  // goes back to its staged name if it is not used
   };

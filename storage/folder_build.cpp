@@ -82,13 +82,12 @@ bool Applier::finish_file(Built& built, const std::optional<Folder::Impl::Owner>
   if (owner) done = built.file->set_owner(owner->uid, owner->gid);
   if (done) done = built.file->set_attributes(r_.content.mode, r_.content.mtime_ns);
   if (!done) return fail_with(done.error()), false;
-  built.print = {0, r_.content.size, r_.content.mtime_ns, 0};
-  if (r_.bytes && !r_.expect.present())
-    return true;  // nobody asks for the inode then: a system call less for a new file
   const auto stat = built.file->stat();
   if (!stat) return fail_with(stat.error()), false;
   if (stat->print.size != r_.content.size) return set(Outcome::no_content), false;
   built.print = stat->print;
+  // Closed while nobody can see it: closed at its path it would look like a file that an application has written, and be read again.
+  built.file.reset();
   return true;
 }
 

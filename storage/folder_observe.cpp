@@ -68,12 +68,16 @@ void Observer::take(Kind kind, const FileStat& stat) {
   if (kind != Kind::directory && is_racy(stat, now_ns_)) out_.disk.print.ctime_ns = 0;
 }
 
+bool shows(const FileStat& stat, const DiskState& known) {
+  const bool same_mode = stat.type == FileType::symlink || stat.mode == known.content.mode;
+  return known.present() && stat.print == known.print && same_mode;
+}
+
 Observation Observer::look(const DiskState& known, bool force) {
   now_ns_ = fs_.now_ns();
   const auto stat = fs_.stat(out_.path);
   if (!stat) return refuse(stat.error());
-  const bool same_mode = stat->type == FileType::symlink || stat->mode == known.content.mode;
-  if (!force && known.present() && stat->print == known.print && same_mode) {
+  if (!force && shows(*stat, known)) {
     out_.state = State::unchanged;
     out_.disk = known;
     return out_;
@@ -149,6 +153,11 @@ void Observer::look_at_file() {
 }
 
 }  // namespace
+
+bool Folder::is_unchanged(std::string_view path, const DiskState& known) {
+  const auto stat = impl_->fs.stat(path);
+  return stat && shows(*stat, known);
+}
 
 Observation Folder::observe(std::string_view path, const DiskState& known, bool force) {
   if (!Impl::is_ours_to_touch(path)) {

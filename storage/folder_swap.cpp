@@ -157,7 +157,6 @@ void Applier::take_out(Current& current) {
 // visible.
 bool Applier::exchange_back(const std::string& at, Built& built) {
   if (!f_.fs.exchange(at, r_.path)) return false;
-  built.file.reset();
   const auto stat = f_.fs.stat(at);
   if (!stat) return true;
   if (stat->type == FileType::directory) {
