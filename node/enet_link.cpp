@@ -8,7 +8,7 @@
 namespace syncline {
 namespace {
 
-constexpr std::uint32_t kPingMs = 3000;  // on an idle link; each side, some 40 bytes
+constexpr std::uint32_t kPingMs = 4000;  // on an idle link; each side, some 40 bytes
 constexpr std::uint32_t kTimeoutMs = 10'000;  // without an acknowledgement; the transport is faster
 // ENet would send again after RTT + 4 * variance, and both fall to 1-2 ms on a LAN: a peer that is scheduled
 // 5 ms late then has its whole window sent twice. A floor under the variance keeps the time-out above RTT +
@@ -57,6 +57,8 @@ std::unique_ptr<EnetLink> EnetLink::create(const Options& options, EnetWire& wir
   return link;
 }
 
+std::uint32_t EnetLink::enet_time(Clock::time_point now) const { return enet_ms(now - excused_); }
+
 // Before every call: ENet itself changes these.
 void EnetLink::assert_settings() {
   ENetPeer& peer = host_->peer();
@@ -96,7 +98,7 @@ void EnetLink::limit_back_off() {
 
 void EnetLink::service(Clock::time_point now, const Events& events) {
   assert_settings();
-  const EnetScope scope(wire_, enet_ms(now));
+  const EnetScope scope(wire_, enet_time(now));
   ENetEvent event;
   int more = enet_host_service(host_->host, &event, 0);
   while (more > 0 && dispatch(event, events)) more = enet_host_check_events(host_->host, &event);
@@ -131,14 +133,14 @@ bool EnetLink::dispatch(const ENetEvent& event, const Events& events) {
 
 void EnetLink::flush(Clock::time_point now) {
   assert_settings();
-  const EnetScope scope(wire_, enet_ms(now));
+  const EnetScope scope(wire_, enet_time(now));
   enet_host_flush(host_->host);
   count_path();
 }
 
 Clock::time_point EnetLink::next_timer(Clock::time_point now) const {
   const ENetPeer& peer = host_->peer();
-  const enet_uint32 at = enet_ms(now);
+  const enet_uint32 at = enet_time(now);
   const bool connected = peer.state == ENET_PEER_STATE_CONNECTED;
   const auto in_ms = [&](enet_uint32 due) {
     const auto left = static_cast<std::int32_t>(due - at);
@@ -189,13 +191,13 @@ EnetLink::Path EnetLink::path() const {
 }
 
 void EnetLink::close(std::uint32_t code, Clock::time_point now) {
-  const EnetScope scope(wire_, enet_ms(now));
+  const EnetScope scope(wire_, enet_time(now));
   enet_peer_disconnect(&host_->peer(), code);
   enet_host_flush(host_->host);
 }
 
 void EnetLink::close_now(std::uint32_t code, Clock::time_point now) {
-  const EnetScope scope(wire_, enet_ms(now));
+  const EnetScope scope(wire_, enet_time(now));
   enet_peer_disconnect_now(&host_->peer(), code);
 }
 

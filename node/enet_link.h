@@ -39,6 +39,8 @@ class EnetLink {
   // Sends what was handed over.
   void flush(Clock::time_point now);
   Clock::time_point next_timer(Clock::time_point now) const;
+  // This process did not run for a while: that time does not count towards the peer's time-outs.
+  void excuse(Clock::duration stall) { excused_ += stall; }
 
   // The chunk becomes ENet's. The caller watches in_flight_bytes() and undelivered_bytes() before.
   void hand(std::size_t lane, std::unique_ptr<Bytes> chunk);
@@ -69,6 +71,7 @@ class EnetLink {
   struct Handed;
 
   explicit EnetLink(EnetWire& wire);
+  std::uint32_t enet_time(Clock::time_point now) const;
   void assert_settings();
   void count_path();
   void limit_back_off();
@@ -80,6 +83,7 @@ class EnetLink {
   std::array<std::size_t, kLanes> undelivered_{};
   std::size_t unsent_bytes_ = 0;  // handed over since ENet last sent
   std::size_t window_bytes_ = 0;
+  Clock::duration excused_{0};
   std::uint64_t handed_bytes_ = 0, acked_bytes_ = 0, sent_ = 0, lost_ = 0;
   std::uint32_t last_sent_ = 0, last_lost_ = 0;
   std::unique_ptr<Host> host_;  // last: its destructor gives the chunks back

@@ -90,6 +90,7 @@ class LinkConnection final : private EnetWire {
   std::size_t queued_bytes(Lane lane) const { return lanes_[static_cast<std::size_t>(lane)].bytes(); }
 
   void service(Clock::time_point now);
+  void excuse(Clock::duration stall) { enet_->excuse(stall); }  // see EnetLink
   // Hands over what the window allows and sends it.
   void pump(Clock::time_point now);
   // Calls link_writable for lanes that have room again; true when it did, so that pump() may have more to do.

@@ -100,6 +100,24 @@ TEST_F(TransportTest, ASilentPeerIsGivenUpWithinTenSeconds) {
   EXPECT_TRUE(a_.linked[b_.id()]);
 }
 
+TEST_F(TransportTest, AStallOfOurOwnIsNotThePeersSilence) {
+  link(a_, b_);
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_TRUE(a_.transport->send(b_.id(), Lane::small, "on its way"));
+    a_.transport->flush();
+    step();
+    ASSERT_TRUE(b_.transport->send(a_.id(), Lane::small, "unanswered"));
+    b_.transport->flush();
+    skipped_ += seconds(15);  // stopped, and the answer waits in the socket
+    skip(seconds(2));
+    ASSERT_TRUE(a_.linked[b_.id()]) << a_.down_reason;
+    ASSERT_TRUE(b_.linked[a_.id()]) << b_.down_reason;
+  }
+  EXPECT_EQ(a_.ups[b_.id()], 1);
+  EXPECT_EQ((a_.inbox[{b_.id(), Lane::small}].size()), 3u);
+  EXPECT_EQ((b_.inbox[{a_.id(), Lane::small}].size()), 3u);
+}
+
 TEST_F(TransportTest, AnIdleLinkCostsLessThanAHundredBytesASecond) {
   link_through_relay(a_, b_);
   skip(seconds(5));
