@@ -5,23 +5,23 @@
 #include "protocol/limits.h"
 
 namespace syncline {
-namespace {
 
-// Calls `take` with every piece of the first `size` bytes, in order.
-template <class Take>
-Status read_pieces(File& file, std::uint64_t size, Take take) {
+Status read_pieces(File& file, std::uint64_t from, std::uint64_t to, const std::function<Status(BytesView)>& take) {
   constexpr std::uint64_t piece_bytes = 1 << 20;
-  Bytes buffer(std::min(size, piece_bytes), '\0');
-  for (std::uint64_t offset = 0; offset < size;) {
-    const std::size_t wanted = std::min<std::uint64_t>(size - offset, buffer.size());
-    auto got = file.read_at(offset, {buffer.data(), wanted});
+  if (from >= to) return {};
+  Bytes buffer(std::min(to - from, piece_bytes), '\0');
+  while (from < to) {
+    const std::size_t wanted = std::min<std::uint64_t>(to - from, buffer.size());
+    auto got = file.read_at(from, {buffer.data(), wanted});
     if (!got) return tl::unexpected(got.error());
     if (*got == 0) return fail(Error::Code::busy, "the file became shorter while it was read");
     if (auto taken = take(BytesView(buffer.data(), *got)); !taken) return taken;
-    offset += *got;
+    from += *got;
   }
   return {};
 }
+
+namespace {
 
 Result<std::shared_ptr<const Bytes>> read_small(File& file, std::uint64_t size) {
   auto content = std::make_shared<Bytes>(size, '\0');
@@ -46,7 +46,7 @@ Result<HashedFile> hash_file(File& file, std::uint64_t size, const HashKey& key,
     if (!wants_signature) return out;
     builder.update(*out.content);
   } else {
-    auto read = read_pieces(file, size, [&](BytesView piece) {
+    auto read = read_pieces(file, 0, size, [&](BytesView piece) {
       builder.update(piece);
       return between ? between() : Status{};
     });

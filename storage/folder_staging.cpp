@@ -91,12 +91,16 @@ Status Staging::note(const Hash128& hash, Part& part) {
   return (*file)->write_at(0, {raw.data(), raw.size()});
 }
 
-void Staging::Part::hash(std::uint64_t offset, BytesView piece, const HashKey& key) {
-  if (offset == 0 && hashed == 0 && have == 0) hasher = std::make_unique<SignatureBuilder>(key);
-  if (offset < hashed) hasher.reset();  // written over: what counts is on the disk
-  if (!hasher || offset != hashed) return;
-  hasher->update(piece);
-  hashed += piece.size();
+// Hashes what is contiguous by now: the piece itself, and what came before its turn, which is read from the page cache.
+void Staging::Part::hash(File& file, std::uint64_t offset, BytesView piece) {
+  if (offset < hashed) hasher.reset();  // written over
+  if (!hasher) return;
+  if (offset == hashed) hasher->update(piece), hashed += piece.size();
+  const auto take = [&](BytesView read) {
+    hasher->update(read), hashed += read.size();
+    return Status{};
+  };
+  if (hashed < have && !read_pieces(file, hashed, have, take)) hasher.reset();
 }
 
 Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece) {
@@ -106,6 +110,7 @@ Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece
   auto found = part(hash);
   if (!found) return tl::unexpected(found.error());
   Part& part = **found;
+  if (part.have == 0 && part.later.empty() && !part.hasher) part.hasher = std::make_unique<SignatureBuilder>(key_);
   if (offset > part.have) {
     if (part.later.size() >= limits::staged_gaps)
       return fail(Error::Code::full, "too many pieces came before their turn");
@@ -117,7 +122,6 @@ Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece
     part.hasher.reset();  // it may have begun
     return written;
   }
-  part.hash(offset, piece, key_);
   const std::uint64_t before = part.have;
   std::uint64_t& end = part.later[offset];
   end = std::max<std::uint64_t>(end, offset + piece.size());
@@ -128,6 +132,7 @@ Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece
       part.later.erase(part.later.begin());
     }
   }
+  part.hash(**file, offset, piece);
   if (!part.noted || part.have == before) return {};
   if (!part.later.empty()) return note(hash, part);
   part.noted = false;

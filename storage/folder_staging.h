@@ -36,11 +36,10 @@ class Staging {
     std::uint64_t have = 0;                        // contiguous from the start
     std::map<std::uint64_t, std::uint64_t> later;  // begin -> end of what came before its turn
     bool noted = false;                            // `have` is written beside it
-    // Of the first `hashed` bytes, which came in their order and went to the disk as they were hashed: none of them is read again. Null
-    // where they did not.
+    // Of the first `hashed` bytes, so that the whole need not be read back in the end. Null where another process wrote some of them.
     std::unique_ptr<SignatureBuilder> hasher;
     std::uint64_t hashed = 0;
-    void hash(std::uint64_t offset, BytesView piece, const HashKey& key);
+    void hash(File& file, std::uint64_t offset, BytesView piece);
   };
 
   // The part of this hash, with what an earlier process had of it. The pointer is good until drop() or
