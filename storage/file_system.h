@@ -64,6 +64,8 @@ class FileSystem {
   virtual Result<std::unique_ptr<File>> open(std::string_view path) = 0;            // read only, O_NOFOLLOW|O_NONBLOCK
   virtual Result<std::unique_ptr<File>> open_write(std::string_view path) = 0;      // existing or new, 0600, read and write
   virtual Status make_directory(std::string_view path, std::uint32_t mode) = 0;
+  // A hint: directories made in this one from now on should lie apart on the disk (ext4: chattr +T). May do nothing.
+  virtual void spread(std::string_view) {}
   virtual Status make_symlink(std::string_view path, std::string_view target) = 0;
   virtual Status rename_new(std::string_view from, std::string_view to) = 0;        // Error::exists if `to` exists
   virtual Status exchange(std::string_view a, std::string_view b) = 0;              // Error::unsupported where there is none

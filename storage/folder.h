@@ -76,7 +76,7 @@ struct StageProgress {
 
 // A synced folder on a file system: the only code that changes the tree. Keeps everything of its own in `.syncline/` (0700):
 //   folder          the marker (text: cluster id, folder id); without it nothing is scanned, applied or deleted
-//   staging/        files not yet visible, named by content hash, and for a while those that were replaced (limbo)
+//   staging/        files not yet visible, by content hash or number, and for a while those that were replaced (limbo)
 //   versions/       bytes of conflict losers, named by content hash
 // Thread-safe, as long as two calls do not name the same path (or hash) at once.
 class Folder {

@@ -14,7 +14,7 @@ class Cleaner {
  public:
   Cleaner(Folder::Impl& folder, const std::function<bool(const Hash128&)>& keep) : f_(folder), keep_(keep) {}
 
-  void clean(const std::vector<DirectoryItem>& items);
+  void clean(const std::vector<std::string>& items);  // full names
 
  private:
   using What = names::Found::What;
@@ -38,17 +38,16 @@ class Cleaner {
   std::set<std::uint64_t> never_visible_;  // inodes of new versions that are still in staging
 };
 
-void Cleaner::clean(const std::vector<DirectoryItem>& items) {
+void Cleaner::clean(const std::vector<std::string>& items) {
   std::vector<Leftover> leftovers;
-  for (const DirectoryItem& item : items) {
-    const auto found = names::parse(item.name);
+  for (const std::string& at : items) {
+    const auto found = names::parse(at);
     if (!found) continue;
     const bool numbered = found->what == What::building || found->what == What::swap;
     if (numbered && !f_.staging.is_leftover(found->swap.n)) continue;
-    std::string at = std::string(names::kStaging) + '/' + item.name;
     const auto stat = f_.fs.stat(at);
     if (!stat) continue;
-    leftovers.push_back({std::move(at), *found, *stat});
+    leftovers.push_back({at, *found, *stat});
     if (is_new(leftovers.back())) never_visible_.insert(stat->print.inode);
   }
   for (const Leftover& leftover : leftovers) clean_one(leftover);
@@ -119,7 +118,7 @@ bool Cleaner::put_back(const Leftover& leftover) {
 }  // namespace
 
 void Folder::clean_staging(const std::function<bool(const Hash128&)>& keep) {
-  if (const auto items = impl_->fs.list(names::kStaging)) Cleaner(*impl_, keep).clean(*items);
+  if (const auto items = impl_->staging.list()) Cleaner(*impl_, keep).clean(*items);
 }
 
 }  // namespace syncline

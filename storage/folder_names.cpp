@@ -12,7 +12,10 @@ std::string staged(const Hash128& hash) { return fmt::format("{}/{}", kStaging, 
 std::string part(const Hash128& hash) { return fmt::format("{}/{}.part", kStaging, to_hex(hash)); }
 std::string progress(const Hash128& hash) { return fmt::format("{}/{}.have", kStaging, to_hex(hash)); }
 std::string version(const Hash128& hash) { return fmt::format("{}/{}", kVersions, to_hex(hash)); }
-std::string building(std::uint64_t n) { return fmt::format("{}/new-{:x}", kStaging, n); }
+std::string building_directory(unsigned i) { return fmt::format("{}/{:x}", kStaging, i); }
+std::string building(std::uint64_t n) {
+  return fmt::format("{}/{:x}/new-{:x}", kStaging, n % kBuildingDirectories, n);
+}
 
 // A path as part of a name: '/' and '%' as %2f and %25.
 static std::string escape(std::string_view path) {
@@ -84,6 +87,7 @@ std::optional<Found> parse_swap(std::string_view rest) {
 
 std::optional<Found> parse(std::string_view name) {
   using What = Found::What;
+  name.remove_prefix(name.rfind('/') + 1);  // npos + 1 is 0
   if (name.starts_with("new-")) {
     const auto n = parse_number(name.substr(4));
     if (!n) return std::nullopt;

@@ -13,6 +13,11 @@ inline constexpr std::string_view kMarker = ".syncline/folder";
 inline constexpr std::string_view kStaging = ".syncline/staging";
 inline constexpr std::string_view kVersions = ".syncline/versions";
 
+// What is being built lies in directories of its own below staging/, in turn: on ext4 each has its place on the disk, and a worker that
+// makes a file holds up only those who want the same directory.
+inline constexpr unsigned kBuildingDirectories = 16;
+std::string building_directory(unsigned i);  // i < kBuildingDirectories
+
 std::string staged(const Hash128& hash);    // complete and verified by this process
 std::string part(const Hash128& hash);      // incomplete, or not verified since the start
 std::string progress(const Hash128& hash);  // 8 bytes, big-endian: contiguous bytes of a part that has gaps
@@ -30,7 +35,7 @@ struct Swap {
 };
 std::string swap(const Swap& swap);
 
-// A name found in staging/, taken apart.
+// A name found in staging/ or below, taken apart. `name` may have directories in front.
 struct Found {
   enum class What { staged, part, progress, building, swap } what = What::building;
   Hash128 hash;  // staged, part, progress

@@ -13,14 +13,21 @@ namespace syncline {
 namespace names = folder_names;
 
 Status Staging::open() {
-  for (const std::string_view directory : {names::kStaging, names::kVersions}) {
+  const auto make = [this](std::string_view directory) {
     auto made = fs_.make_directory(directory, 0700);
-    if (!made && made.error().code != Error::Code::exists) return made;
+    return !made && made.error().code == Error::Code::exists ? Status{} : made;
+  };
+  for (const std::string_view directory : {names::kStaging, names::kVersions}) {
+    if (auto made = make(directory); !made) return made;
   }
-  auto items = fs_.list(names::kStaging);
+  fs_.spread(names::kStaging);
+  for (unsigned i = 0; i < names::kBuildingDirectories; ++i) {
+    if (auto made = make(names::building_directory(i)); !made) return made;
+  }
+  const auto items = list();
   if (!items) return tl::unexpected(items.error());
-  for (const DirectoryItem& item : *items) {
-    const auto found = names::parse(item.name);
+  for (const std::string& item : *items) {
+    const auto found = names::parse(item);
     if (!found) continue;
     first_ = std::max(first_, found->swap.n + 1);
     if (found->what == names::Found::What::staged)
@@ -28,6 +35,20 @@ Status Staging::open() {
   }
   next_ = first_;
   return {};
+}
+
+Result<std::vector<std::string>> Staging::list() {
+  std::vector<std::string> directories{std::string(names::kStaging)}, out;
+  for (unsigned i = 0; i < names::kBuildingDirectories; ++i) directories.push_back(names::building_directory(i));
+  for (const std::string& directory : directories) {
+    const auto items = fs_.list(directory);
+    if (!items) return tl::unexpected(items.error());
+    for (const DirectoryItem& item : *items) {
+      std::string at = directory + '/' + item.name;
+      if (std::find(directories.begin(), directories.end(), at) == directories.end()) out.push_back(std::move(at));
+    }
+  }
+  return out;
 }
 
 Staging::Part Staging::load(const Hash128& hash) {

@@ -18,6 +18,8 @@ class Staging {
   // Makes the directories, if need be, and takes over what an earlier process left: names made from now on
   // are new, and complete contents must be verified again (a power loss may have taken their bytes).
   Status open();
+  // All that is there, by full name, directories not included.
+  Result<std::vector<std::string>> list();
   std::uint64_t next_number() { return next_.fetch_add(1); }
   // Made by an earlier process, as opposed to being in use now.
   bool is_leftover(std::uint64_t number) const { return number < first_; }

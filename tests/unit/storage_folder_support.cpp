@@ -194,8 +194,14 @@ std::string Bench::version(const Hash128& hash) {
 
 std::vector<std::string> Bench::staging() {
   std::vector<std::string> names;
-  const auto items = world->fs().list(".syncline/staging");
-  for (const DirectoryItem& item : *items) names.push_back(item.name);
+  const std::string top = ".syncline/staging";
+  const auto items = world->fs().list(top);
+  for (const DirectoryItem& item : *items) {
+    if (item.type != FileType::directory) names.push_back(item.name);
+    if (item.type != FileType::directory) continue;
+    const auto below = world->fs().list(top + '/' + item.name);
+    for (const DirectoryItem& inner : *below) names.push_back(item.name + '/' + inner.name);
+  }
   return names;
 }
 
