@@ -307,6 +307,10 @@ Result<std::unique_ptr<Kv>> open_lmdb_kv(KvOptions options) {
   if (Status s = check_directory(directory); !s) return tl::unexpected(s.error());
   auto store = LmdbStore::open(directory, options.map_bytes);
   if (!store) return tl::unexpected(store.error());
+  // Syncing a file does not make its name durable: a database made just now, or by a run that was killed before it came this far.
+  for (const std::string& of : {directory, fs::absolute(directory).parent_path().string()}) {
+    if (Status s = sync_directory(of); !s) return tl::unexpected(s.error());
+  }
 
   const Bytes boot = options.boot_id.empty() ? system_boot_id() : options.boot_id;
   const LmdbStore::State state = (*store)->state();
