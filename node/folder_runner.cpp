@@ -122,7 +122,7 @@ void FolderRunner::clean(Folder& folder) {
     const auto entry = index_.get(options_.id, path);
     if (entry && entry->live) wanted.insert(entry->live->content.hash);
   }
-  folder.clean_staging([&](const Hash128& hash) { return wanted.contains(hash); });
+  folder.clean_staging([&](const Hash128& hash) { return wanted.contains(hash); }, index_.after_power_loss());
   const auto kept = folder.versions();
   if (!kept) return;
   std::vector<Hash128> strays;

@@ -142,8 +142,9 @@ class Folder {
                            const Hash128& hash, std::size_t max_bytes);
 
   // Removes what a crash left in staging/, except what `keep` says is still wanted. What applications wrote into files that were
-  // being replaced as the node died goes to limbo: settle_limbo() reports it.
-  void clean_staging(const std::function<bool(const Hash128&)>& keep);
+  // being replaced as the node died goes to limbo: settle_limbo() reports it. After a loss of power nobody can tell such bytes from
+  // what the disk lost of a file: then they are kept under versions/ and not reported.
+  void clean_staging(const std::function<bool(const Hash128&)>& keep, bool after_power_loss = false);
   // Everything that was made visible so far survives a power loss.
   Status sync();
   FileSystem& file_system();

@@ -1,6 +1,7 @@
 // What a crash left in staging/.
 #include <set>
 
+#include "storage/folder_hash.h"
 #include "storage/folder_impl.h"
 #include "storage/folder_names.h"
 
@@ -12,7 +13,8 @@ namespace {
 
 class Cleaner {
  public:
-  Cleaner(Folder::Impl& folder, const std::function<bool(const Hash128&)>& keep) : f_(folder), keep_(keep) {}
+  Cleaner(Folder::Impl& folder, const std::function<bool(const Hash128&)>& keep, bool after_power_loss)
+      : f_(folder), keep_(keep), after_power_loss_(after_power_loss) {}
 
   void clean(const std::vector<std::string>& items);  // full names
 
@@ -28,6 +30,7 @@ class Cleaner {
   void clean_new(const Leftover& leftover);
   void clean_old(const Leftover& leftover);
   void clean_old_symlink(const Leftover& leftover);
+  void clean_suspect(const Leftover& leftover);
   bool put_back(const Leftover& leftover);
   static bool is_new(const Leftover& l) {
     return l.found.what == What::swap && l.stat.print.inode == l.found.swap.new_inode;
@@ -35,6 +38,7 @@ class Cleaner {
 
   Folder::Impl& f_;
   const std::function<bool(const Hash128&)>& keep_;
+  const bool after_power_loss_;
   std::set<std::uint64_t> never_visible_;  // inodes of new versions that are still in staging
 };
 
@@ -83,7 +87,20 @@ void Cleaner::clean_old(const Leftover& leftover) {
   if (leftover.stat.type == FileType::directory) return void(f_.fs.remove_directory(leftover.at));
   if (leftover.stat.links > 1)
     return void(f_.fs.remove_file(leftover.at));  // it is live under its other name
+  if (after_power_loss_) return clean_suspect(leftover);
   f_.limbo.add({leftover.at, swap.path, swap.old_hash, swap.new_hash, {}, swap.keep_old, 0, false});
+}
+
+// Nobody has it open. If it is not what it was, then it was not durable, or an application had just written to it.
+void Cleaner::clean_suspect(const Leftover& leftover) {
+  const names::Swap& swap = leftover.found.swap;
+  const auto file = f_.fs.open(leftover.at);
+  if (!file) return;
+  const auto hashed = hash_file(**file, leftover.stat.print.size, f_.key);
+  if (!hashed) return;
+  const bool whole = hashed->hash == swap.old_hash;
+  if (whole && !swap.keep_old) return void(f_.fs.remove_file(leftover.at));
+  (void)f_.limbo.keep_version(leftover.at, hashed->hash, leftover.stat.links);
 }
 
 void Cleaner::clean_old_symlink(const Leftover& leftover) {
@@ -117,8 +134,8 @@ bool Cleaner::put_back(const Leftover& leftover) {
 
 }  // namespace
 
-void Folder::clean_staging(const std::function<bool(const Hash128&)>& keep) {
-  if (const auto items = impl_->staging.list()) Cleaner(*impl_, keep).clean(*items);
+void Folder::clean_staging(const std::function<bool(const Hash128&)>& keep, bool after_power_loss) {
+  if (const auto items = impl_->staging.list()) Cleaner(*impl_, keep, after_power_loss).clean(*items);
 }
 
 }  // namespace syncline
