@@ -52,6 +52,9 @@ class MemoryFileSystem : public FileSystem {
   // without its bytes.
   void crash(const Random& random);
   std::unique_ptr<MemoryFileSystem> copy();  // an image of the disk as it is now
+  // What is on the disk now, and a disk that holds this and nothing else: for crashes that the caller thinks out.
+  MemoryTree image();
+  void become(const MemoryTree& image);
 
   // What an application on this machine does: never counted, hooked, halted or failed. Files are written in
   // place, as fopen(…, "w") does. While a guard holds the file, the write happens at its end (the kernel

@@ -100,6 +100,28 @@ std::unique_ptr<MemoryFileSystem> MemoryFileSystem::copy() {
   return std::unique_ptr<MemoryFileSystem>(new MemoryFileSystem(std::move(image)));
 }
 
+MemoryTree MemoryFileSystem::image() {
+  const std::lock_guard lock(state_->mutex);
+  MemoryTree image = state_->live;
+  image.on_drop({});
+  return image;
+}
+
+void MemoryFileSystem::become(const MemoryTree& image) {
+  const std::lock_guard lock(state_->mutex);
+  state_->close_all();
+  ++state_->boots;
+  state_->writers.clear();
+  state_->journal.clear();
+  state_->free_numbers.clear();
+  state_->durable = image;
+  state_->durable.on_drop({});
+  state_->durable.unpin_all();
+  state_->live = state_->durable;
+  state_->live.on_drop(
+      [state = state_.get()](std::uint64_t number) { state->free_numbers.push_back(number); });
+}
+
 // Between open and close it counts as a writer. What it writes while a guard holds it back waits in line.
 class MemoryWriter : public MemoryFileSystem::Writer {
  public:
