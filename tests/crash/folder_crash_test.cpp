@@ -154,7 +154,7 @@ Count crash_everywhere(Machine& m, std::uint64_t seed) {
                                  crash.state.describe(m.recorder().operations()));
     }
   };
-  for_each_crash(m.recorder().operations(), {.seed = seed, .random_states = 16}, [&](const CrashState& state) {
+  for_each_crash(m.recorder().operations(), {.seed = seed, .random_states = 40}, [&](const CrashState& state) {
     const std::uint64_t least = m.durable_at(state.instant), most = m.applied_at(state.instant);
     for (const std::uint64_t batches : std::set<std::uint64_t>{least, most, least + (most - least) * (count.states % 7) / 6})
       judge({state, true, batches, {}});

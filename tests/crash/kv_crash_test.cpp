@@ -11,7 +11,7 @@ namespace {
 
 using namespace kv_test;
 
-constexpr std::size_t kStatesAtLeast = 1'500;
+constexpr std::size_t kStatesAtLeast = 1'000;
 constexpr std::uint64_t kMapBytes = 16 << 20;
 constexpr unsigned kFaultsShown = 3;
 
