@@ -5,6 +5,11 @@
 
 namespace syncline {
 
+// A context covers all earlier versions of an actor, those too that lost unseen: the base tells what was really there.
+static bool overwrites(const Record& by, const Record& loser) {
+  return by.context.covers(loser.dot) && !by.base.is_zero() && by.base == loser.content.hash;
+}
+
 Dot Replica::Impl::next_dot() {
   if (own_seq == 0) {
     // The first thing an actor says is whose it is, so that conflicts can name the node.
@@ -34,7 +39,8 @@ void Replica::Impl::accept(Record record, std::optional<Entries::Attachment> att
     const Record& winner = merged.incoming_wins ? record : *entry.live;
     if (merged.loser_unseen) raise_conflict(merged.incoming_wins ? *entry.live : record, winner);
     // Its bytes came with it, and may be nowhere else by tomorrow.
-    if (merged.loser_unseen && !merged.incoming_wins && attachment && attachment->encoding == Encoding::raw && owns(folder)) {
+    const bool listed = merged.loser_unseen && !merged.incoming_wins && index.conflict(folder, path, record.dot);
+    if (listed && attachment && attachment->encoding == Encoding::raw && owns(folder)) {
       start_job(folder, "#" + to_hex(record.content.hash), false,
                 StageVersionJob{record.content.hash, record.content.size, std::make_shared<const Bytes>(std::move(attachment->bytes))});
     }
@@ -71,6 +77,10 @@ void Replica::Impl::accept(Conflict entry, const NodeId&) {
   // The entry may have come after the version that makes it void.
   const auto live = index.get(entry.loser.folder, entry.loser.path);
   if (live && live->live) resolve_dominated(*live->live);
+  resolve_dominated(entry.loser);
+  for (const Conflict& c : index.conflicts_of(entry.loser.folder, entry.loser.path)) {
+    if (overwrites(c.loser, entry.loser)) resolve_dominated(c.loser);
+  }
   ensure_version(entry);
 }
 
@@ -111,6 +121,9 @@ bool Replica::Impl::accept_own(Record record, PathEntry entry, std::optional<OnD
 void Replica::Impl::raise_conflict(const Record& loser, const Record& winner) {
   if (loser.folder == kClusterFolder) return;
   if (index.conflict(loser.folder, loser.path, loser.dot)) return;
+  // Its news may come late, after those of the version that overwrote it, and that one may have lost as well.
+  const auto others = index.conflicts_of(loser.folder, loser.path);
+  if (std::any_of(others.begin(), others.end(), [&](const Conflict& c) { return overwrites(c.loser, loser); })) return;
   Conflict entry{.loser = loser,
                  .winner = winner.dot,
                  .detected = Hlc::at_ms(now.wall_ms),
@@ -134,8 +147,7 @@ void Replica::Impl::resolve(Conflict entry) {
 void Replica::Impl::resolve_dominated(const Record& by) {
   if (by.folder == kClusterFolder || index.counts(by.folder).open_conflicts == 0) return;
   for (const Conflict& c : index.conflicts_of(by.folder, by.path)) {
-    // A context covers all earlier versions of an actor, those too that lost unseen: the base tells what was really there.
-    if (!c.resolved && by.context.covers(c.loser.dot) && !by.base.is_zero() && by.base == c.loser.content.hash) resolve(c);
+    if (!c.resolved && overwrites(by, c.loser)) resolve(c);
   }
 }
 
