@@ -90,7 +90,8 @@ class Run:
     def summary(self):
         events = self.model.events
         return (f"{sum(map(len, events.values()))} writes and deletions, "
-                f"{sum(len(self.model.heads(path)) for path in events)} heads in the end")
+                f"{sum(len(self.model.heads(path)) for path in events)} heads in the end, "
+                f"at most {self.model.needless} needless conflicts of a path")
 
     def check(self, faults):
         if faults:
@@ -169,7 +170,6 @@ class Run:
             return
         self.note(f"kill -9 {node.name}")
         node.kill9()
-        self.model.killed = True
         self.down.add(node)
 
     def start_all(self):
