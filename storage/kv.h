@@ -62,7 +62,7 @@ struct KvOptions {
   std::string directory;  // created 0700; its parent exists
   // Largest size of the database: address space, not memory.
   std::uint64_t map_bytes = std::uint64_t{1} << 36;
-  unsigned group_ms_max = 200;
+  unsigned group_ms_max = 1000;
   // apply() waits while the open group holds more (a second group may be on its way to disk).
   std::size_t pending_bytes_max = 64 << 20;
   // Called on the commit thread before the index's own sync: makes the files durable of which the group
