@@ -90,7 +90,11 @@ class LinkConnection final : private EnetWire {
   std::size_t queued_bytes(Lane lane) const { return lanes_[static_cast<std::size_t>(lane)].bytes(); }
 
   void service(Clock::time_point now);
-  void excuse(Clock::duration stall) { enet_->excuse(stall); }  // see EnetLink
+  // This process did not run: see EnetLink. What counts as the last word of the peer moves along, up to `heard_at_most`.
+  void excuse(Clock::duration stall, Clock::time_point heard_at_most) {
+    enet_->excuse(stall);
+    last_heard_ = std::max(last_heard_, std::min(last_heard_ + stall, heard_at_most));
+  }
   // Hands over what the window allows and sends it.
   void pump(Clock::time_point now);
   // Calls link_writable for lanes that have room again; true when it did, so that pump() may have more to do.

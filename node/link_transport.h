@@ -84,7 +84,7 @@ class LinkTransport final : public Transport, private LinkOwner {
   void link_writable(LinkConnection& connection, Lane lane) override;
 
   // transport_service.cpp: the loop, and the life of connections
-  void excuse_stall();
+  void set_time(Clock::time_point now);
   void receive();
   void serve(Id id);
   void run_timers();
@@ -151,8 +151,7 @@ class LinkTransport final : public Transport, private LinkOwner {
     return std::max(now_, Clock::now());
   }  // never before what service() was told
   Clock::time_point now_{};
-  Clock::time_point promised_{};  // when service() asked to be called again at the latest
-  Clock::time_point excused_{};   // the end of this process's last stall
+  Clock::time_point promised_{};  // when service() asked to be called again at the latest, or was called
 };
 
 }  // namespace syncline

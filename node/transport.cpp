@@ -132,9 +132,9 @@ void LinkTransport::join_close(JoinLinkId link) {
 }
 
 void LinkTransport::flush() {
-  now_ = moment();
+  set_time(moment());
   pump_all(false);
-  socket_->wake_at(next_time(socket_->flush()));
+  socket_->wake_at(promised_ = next_time(socket_->flush()));
 }
 
 }  // namespace syncline

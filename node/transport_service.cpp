@@ -13,6 +13,7 @@ using std::chrono::seconds;
 constexpr std::size_t kBudget = 2048;  // datagrams of one service(): some milliseconds
 constexpr seconds kSilence{9};         // without one authentic datagram the peer is gone: two pings and more
 constexpr seconds kStall{1};           // later than asked for: it was we who did not run
+constexpr seconds kAfterStall{3};
 constexpr seconds kUnproven{2};        // for the caller's first datagram after our answer
 constexpr seconds kConnecting{5};      // from the handshake to a link that is up
 constexpr std::chrono::minutes kJoinFor{2};
@@ -21,8 +22,7 @@ constexpr milliseconds kReconnect{50};
 }  // namespace
 
 Clock::time_point LinkTransport::service(Clock::time_point now) {
-  now_ = now;
-  excuse_stall();
+  set_time(now);
   budget_ = kBudget;
   socket_->woken();
   receive();
@@ -35,12 +35,16 @@ Clock::time_point LinkTransport::service(Clock::time_point now) {
 }
 
 // A process that was stopped, swapped out or held up by its disk has no word of its peers' silence: what they said may be waiting in the
-// socket.
-void LinkTransport::excuse_stall() {
+// socket. That time is taken out of the links' clocks, before they have seen it: they must never run backwards. After a long stall the
+// peers are likely to have given up, and have only a moment to show that they have not.
+void LinkTransport::set_time(Clock::time_point now) {
+  now_ = now;
   const auto stall = now_ - promised_;
-  if (promised_ == Clock::time_point{} || stall < kStall) return;
-  excused_ = now_;
-  for (auto& [id, slot] : slots_) slot.link->excuse(stall);
+  if (promised_ != Clock::time_point{} && stall >= kStall) {
+    const auto heard_at_most = stall < kSilence ? now_ : now_ - kSilence + kAfterStall;
+    for (auto& [id, slot] : slots_) slot.link->excuse(stall, heard_at_most);
+  }
+  promised_ = std::max(promised_, now_);
 }
 
 void LinkTransport::receive() {
@@ -119,7 +123,7 @@ void LinkTransport::check_age(LinkConnection& link) {
   const auto age = now_ - link.born();
   if (!link.confirmed() && age >= kUnproven) return link.end(LinkEnd::none, "the caller did not go on", now_);
   if (!link.up() && age >= kConnecting) return link.end(LinkEnd::none, "no answer", now_);
-  if (now_ - std::max(link.last_heard(), excused_) >= kSilence)
+  if (now_ - link.last_heard() >= kSilence)
     return link.end(LinkEnd::none, "no answer for 9 seconds", now_);
   if (link.identity().role != Role::member && age >= kJoinFor)
     link.end(LinkEnd::finished, "took too long", now_);
@@ -175,7 +179,7 @@ Clock::time_point LinkTransport::next_time(bool flushed) {
   if (!flushed || resolver_.busy()) next = now_ + milliseconds(flushed ? 20 : 1);
   for (auto& [id, slot] : slots_) {
     const LinkConnection& link = *slot.link;
-    next = std::min({next, link.due(), std::max(link.last_heard(), excused_) + kSilence});
+    next = std::min({next, link.due(), link.last_heard() + kSilence});
     if (!link.confirmed()) next = std::min(next, link.born() + kUnproven);
     if (!link.up()) next = std::min(next, link.born() + kConnecting);
   }

@@ -118,6 +118,26 @@ TEST_F(TransportTest, AStallOfOurOwnIsNotThePeersSilence) {
   EXPECT_EQ((b_.inbox[{a_.id(), Lane::small}].size()), 3u);
 }
 
+TEST_F(TransportTest, WhatIsSentRightAfterAStallIsAcknowledged) {
+  link(a_, b_);
+  skipped_ += seconds(5);  // between service() and flush(): the disk held up the work of this turn
+  ASSERT_TRUE(a_.transport->send(b_.id(), Lane::small, "late"));
+  a_.transport->flush();
+  skip(milliseconds(500));
+  EXPECT_EQ((b_.inbox[{a_.id(), Lane::small}].size()), 1u);
+  EXPECT_LT(a_.transport->stats(b_.id()).rtt_us, 1'000'000u);
+  skip(seconds(12));
+  EXPECT_TRUE(a_.linked[b_.id()]) << a_.down_reason;
+}
+
+TEST_F(TransportTest, AfterALongStallADeadPeerIsMissedSoon) {
+  link_through_relay(a_, b_);
+  relay_->cut = true;
+  skipped_ += seconds(60);
+  skip(seconds(4));
+  EXPECT_FALSE(a_.linked[b_.id()]);
+}
+
 TEST_F(TransportTest, AnIdleLinkCostsLessThanAHundredBytesASecond) {
   link_through_relay(a_, b_);
   skip(seconds(5));
