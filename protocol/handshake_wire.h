@@ -18,7 +18,7 @@ enum class DatagramType : std::uint8_t {
 };
 
 // Of everything a link carries, the messages above it included. Spoken by both ends or there is no link.
-inline constexpr std::uint8_t kLinkVersion = 1;
+inline constexpr std::uint8_t kLinkVersion = 2;
 
 // Where the fields lie. Type, version, index and macs of an init stay there in every later version.
 namespace wire {
