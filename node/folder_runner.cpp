@@ -184,13 +184,16 @@ void FolderRunner::look_now(const std::string& path, std::function<void()> done)
 // Hands out looks: what the watcher saw first, then what a scan found.
 void FolderRunner::pump() {
   const TimePoint now = Clock::now();
-  while (in_flight_ < kLooksInFlight) {
+  std::size_t own = 0;  // looks that cost this thread a stat; the alarm brings the rest
+  while (in_flight_ < kLooksInFlight && own < kLooksInFlight) {
     const auto due = intake_.take(now, kLooksInFlight - in_flight_);
     if (due.empty()) break;
     for (const Look& look : due) {
       if (look.subtree)
         request_scan(look.path, look.moved_from);
-      else if (!is_own_change(look))
+      else if (is_own_change(look))
+        ++own;
+      else
         dispatch(look, Why::noticed);
     }
   }

@@ -114,11 +114,11 @@ void Applier::settle_new(Built& built) {
   // Somebody may have been quicker than this look: then the next scan reads what is there. (A write in the very tick of the rename changes
   // mtime.)
   const auto stat = f_.fs.stat(r_.path);
-  const bool is_file = r_.content.kind == Kind::file;
-  const bool is_ours = stat && (!is_file || stat->print.inode == built.print.inode);
+  const bool is_directory = r_.content.kind == Kind::directory;
+  const bool is_ours = stat && (is_directory || stat->print.inode == built.print.inode);
   out_.disk.print = is_ours ? stat->print : built.print;
   const bool touched = !is_ours || stat->print.size != built.print.size || stat->print.mtime_ns != built.print.mtime_ns;
-  if (!stat || (is_file && touched)) out_.disk.print.ctime_ns = 0;
+  if (!stat || (!is_directory && touched)) out_.disk.print.ctime_ns = 0;
 }
 
 bool Applier::only_attributes_differ() const {
@@ -196,6 +196,10 @@ void Applier::change_attributes() {
   if (!changed) return fail_with(changed.error());
   const auto after = f_.fs.stat(r_.path);
   out_.disk = {r_.content, after ? after->print : Fingerprint{}};
+  if (after && after->print.inode != stat->print.inode) {  // an application's by now: to be looked at
+    out_.disk.print = stat->print;
+    out_.disk.print.ctime_ns = 0;
+  }
   set(Outcome::applied);
 }
 

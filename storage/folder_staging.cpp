@@ -12,6 +12,8 @@ namespace syncline {
 
 namespace names = folder_names;
 
+constexpr std::ptrdiff_t kHashersMax = 32;  // contents hashed as they come; others are read in the end
+
 Status Staging::open() {
   const auto make = [this](std::string_view directory) {
     auto made = fs_.make_directory(directory, 0700);
@@ -33,6 +35,9 @@ Status Staging::open() {
     if (found->what == names::Found::What::staged)
       fs_.replace(names::staged(found->hash), names::part(found->hash));
   }
+  // Jobs of a Folder that was open before on the same directory may still be at work with the numbers that it had: those were counted from
+  // an earlier time, one by one.
+  first_ = std::max(first_, static_cast<std::uint64_t>(std::max<std::int64_t>(fs_.now_ns(), 0)));
   next_ = first_;
   return {};
 }
@@ -112,6 +117,17 @@ Status Staging::note(const Hash128& hash, Part& part) {
   return (*file)->write_at(0, {raw.data(), raw.size()});
 }
 
+// Not more at once than transfers of large files are: whose fetch was given up keep theirs.
+void Staging::start_hasher(Part& part, File& file) {
+  const auto stat = file.stat();
+  const std::lock_guard lock(mutex_);
+  const auto hashers = std::count_if(parts_.begin(), parts_.end(), [](const auto& item) { return item.second.hashing; });
+  if (!stat || hashers >= kHashersMax) return;
+  part.hashing = true;
+  part.inode = stat->print.inode;
+  part.hasher = std::make_unique<SignatureBuilder>(key_);
+}
+
 // Hashes what is contiguous by now: the piece itself, and what came before its turn, which is read from the page cache.
 void Staging::Part::hash(File& file, std::uint64_t offset, BytesView piece) {
   if (offset < hashed) hasher.reset();  // written over
@@ -131,7 +147,6 @@ Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece
   auto found = part(hash);
   if (!found) return tl::unexpected(found.error());
   Part& part = **found;
-  if (part.have == 0 && part.later.empty() && !part.hasher) part.hasher = std::make_unique<SignatureBuilder>(key_);
   if (offset > part.have) {
     if (part.later.size() >= limits::staged_gaps)
       return fail(Error::Code::full, "too many pieces came before their turn");
@@ -139,6 +154,7 @@ Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece
   }
   auto file = fs_.open_write(names::part(hash));
   if (!file) return tl::unexpected(file.error());
+  if (part.have == 0 && part.later.empty() && !part.hasher) start_hasher(part, **file);
   if (auto written = (*file)->write_at(offset, piece); !written) {
     part.hasher.reset();  // it may have begun
     return written;
@@ -167,6 +183,7 @@ Status Staging::finish(const Hash128& hash, std::uint64_t size) {
   if (!found) return tl::unexpected(found.error());
   const bool gaps = (*found)->have < size;
   const auto hasher = (*found)->hashed == size ? std::move((*found)->hasher) : nullptr;
+  const std::uint64_t inode = (*found)->inode;
   forget(hash);
   fs_.remove_file(names::progress(hash));
   if (gaps) {
@@ -177,8 +194,10 @@ Status Staging::finish(const Hash128& hash, std::uint64_t size) {
     auto empty = fs_.open_write(names::part(hash));
     if (!empty) return tl::unexpected(empty.error());
   }
-  // Hashed on its way, unless the blocks of a signature this large are others.
-  if (hasher && hasher->file_hash() == hash && signature_block_bytes(size) == limits::delta_block_bytes) {
+  // Hashed on its way, unless the blocks of a signature this large are others, or another file has come to bear its name.
+  const auto written = fs_.stat(names::part(hash));
+  const bool is_it = written && written->print.inode == inode && written->print.size == size;
+  if (hasher && is_it && hasher->file_hash() == hash && signature_block_bytes(size) == limits::delta_block_bytes) {
     auto signature = hasher->finish();
     const bool wanted = signature && size >= limits::signature_min_file_bytes;
     return accept(names::part(hash), hash, wanted ? std::make_shared<const Signature>(*std::move(signature)) : nullptr);

@@ -41,6 +41,8 @@ class Staging {
     // Of the first `hashed` bytes, so that the whole need not be read back in the end. Null where another process wrote some of them.
     std::unique_ptr<SignatureBuilder> hasher;
     std::uint64_t hashed = 0;
+    std::uint64_t inode = 0;  // that of the file which was hashed
+    bool hashing = false;     // has, or had, a hasher
     void hash(File& file, std::uint64_t offset, BytesView piece);
   };
 
@@ -48,6 +50,7 @@ class Staging {
   // finish().
   Result<Part*> part(const Hash128& hash);
   Part load(const Hash128& hash);
+  void start_hasher(Part& part, File& file);
   Status note(const Hash128& hash, Part& part);
   bool forget(const Hash128& hash);  // false: there was none
   // Hashes the file `at`; moves it to its staged name if it is what it should be, removes it (Error::invalid)
