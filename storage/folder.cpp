@@ -17,7 +17,11 @@ Result<Fingerprint> Folder::restore_directory_time(std::string_view path, std::i
   if (stat->type != FileType::directory) return stat->print;
   auto set = impl_->fs.set_attributes(path, std::nullopt, mtime_ns);
   if (!set) return tl::unexpected(set.error());
-  return impl_->fs.stat(path).map([](const FileStat& after) { return after.print; });
+  return impl_->fs.stat(path).map([&](const FileStat& after) {
+    Fingerprint print = after.print;
+    if (print.mtime_ns != mtime_ns) print.ctime_ns = 0;  // changed again meanwhile: the next scan is not to pass over it
+    return print;
+  });
 }
 
 std::vector<LateWrite> Folder::settle_limbo(bool at_once) { return impl_->limbo.settle(at_once); }

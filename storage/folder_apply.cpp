@@ -118,7 +118,7 @@ void Applier::settle_new(Built& built) {
   const bool is_ours = stat && (is_directory || stat->print.inode == built.print.inode);
   out_.disk.print = is_ours ? stat->print : built.print;
   const bool touched = !is_ours || stat->print.size != built.print.size || stat->print.mtime_ns != built.print.mtime_ns;
-  if (!stat || (!is_directory && touched)) out_.disk.print.ctime_ns = 0;
+  if (!stat || touched) out_.disk.print.ctime_ns = 0;
 }
 
 bool Applier::only_attributes_differ() const {
@@ -200,6 +200,7 @@ void Applier::change_attributes() {
     out_.disk.print = stat->print;
     out_.disk.print.ctime_ns = 0;
   }
+  if (out_.disk.print.mtime_ns != r_.content.mtime_ns) out_.disk.print.ctime_ns = 0;  // an entry came or went meanwhile
   set(Outcome::applied);
 }
 

@@ -287,6 +287,25 @@ TEST(FolderRace, PowerLossTakesOnlyWhatWasNotSynced) {
   }
 }
 
+// Else the node believes that this is the time it has set, and no scan ever tells it better.
+TEST(FolderRace, ADirectoryThatChangesWhileItsTimeIsSetBackIsLookedAtAgain) {
+  Bench bench(Disk::memory);
+  auto& fs = dynamic_cast<MemoryFileSystem&>(bench.world->fs());
+  bench.world->make_directory("dir");
+  bench.world->let_stamps_age();
+  bool set = false;
+  fs.before_each([&](const MemoryFileSystem::Access& access) {
+    if (set && access.operation == "stat") fs.app_write("dir/entry", "x");
+    set = access.operation == "set_attributes";
+  });
+  const DiskState known{directory(), bench.folder->restore_directory_time("dir", directory().mtime_ns).value()};
+  fs.before_each({});
+  bench.world->let_stamps_age();
+  const Observation seen = bench.folder->observe("dir", known);
+  EXPECT_EQ(seen.state, Observation::State::present);
+  EXPECT_NE(seen.disk.content.mtime_ns, directory().mtime_ns);
+}
+
 TEST(FolderRace, TheTwinForgetsUnsyncedOperations) {
   std::int64_t now = 1'700'000'000'000'000'000;
   std::set<std::string> outcomes;
