@@ -8,6 +8,9 @@ namespace syncline::limits {
 inline constexpr std::size_t path_bytes = 4096;           // a canonical relative path
 inline constexpr std::size_t name_bytes = 255;            // one component of it
 inline constexpr std::size_t symlink_target_bytes = 4096;
+inline constexpr std::size_t ignore_file_bytes = 256 * 1024;      // a folder's .synclineignore; what is beyond is left out
+inline constexpr std::size_t ignore_rules = 1000;                 // in it
+inline constexpr std::size_t ignore_pattern_bytes = 1024;         // of one of them
 inline constexpr std::size_t value_bytes = 4096;          // payload of a record of the cluster's own folder
 inline constexpr std::size_t vector_entries = 65536;      // actors in a version vector
 inline constexpr std::size_t context_entries = 1024;      // actors in a record's context
