@@ -43,6 +43,8 @@ namespace {
 IndexCounts count(const PathEntry& e) {
   IndexCounts c;
   c.pending = e.pending() ? 1 : 0;
+  c.unapplied = e.held == Held::unapplied ? 1 : 0;
+  c.unpublished = e.held == Held::unpublished ? 1 : 0;
   if (!e.live) return c;
   switch (e.live->content.kind) {
     case Kind::deleted:
@@ -67,9 +69,11 @@ void shift(IndexCounts& c, const IndexCounts& minus, const IndexCounts& plus) {
   c.files += plus.files - minus.files, c.bytes += plus.bytes - minus.bytes;
   c.directories += plus.directories - minus.directories, c.symlinks += plus.symlinks - minus.symlinks;
   c.tombstones += plus.tombstones - minus.tombstones, c.pending += plus.pending - minus.pending;
+  c.unapplied += plus.unapplied - minus.unapplied, c.unpublished += plus.unpublished - minus.unpublished;
 }
 
 bool is_live(const PathEntry& e) { return e.live && e.live->content.kind != Kind::deleted; }
+bool is_listed(const PathEntry& e) { return e.held == Held::unapplied || e.held == Held::unpublished; }
 Dot dot_of(const PathEntry& e) { return e.live ? e.live->dot : Dot{}; }
 
 // The content by which others may find this path, zero for none.
@@ -83,7 +87,7 @@ Table table_of(const Conflict& c) { return c.resolved ? Table::resolved_conflict
 
 }  // namespace
 
-bool PathEntry::pending() const {
+bool PathEntry::behind() const {
   if (!live || live->folder == kClusterFolder) return false;
   if (live->content.kind == Kind::deleted) return disk && disk->state.present();
   return !disk || disk->dot != live->dot;
@@ -143,6 +147,7 @@ void Index::Impl::replace(FolderId folder, std::string_view path, const PathEntr
   move_content(folder, path, was, is);
   settle_distrust(folder, path, was, is);
   flag(entry_key(Table::pending, folder, path), path_in_value(path), was.pending(), is.pending());
+  flag(entry_key(Table::held, folder, path), path_in_value(path), is_listed(was), is_listed(is));
   shift(counts_of(folder), count(was), count(is));
 }
 
@@ -179,19 +184,24 @@ Result<std::unique_ptr<Index>> Index::open(Kv& kv) {
                   fmt::format("the index has schema {}, from a newer program; this one knows {}", schema,
                               schema_version));
     }
+    if (schema < schema_version) index->write_schema();  // each schema can be read as the next one
   } else {
     if (!kv.range("", "", 1).empty())
       return fail(Error::Code::invalid, "the database holds something else than an index");
-    Writer w;
-    w.u32(schema_version);
-    index->impl_->set(key, w.data());
-    if (auto done = index->commit(); !done) return tl::unexpected(done.error());
+    index->write_schema();
   }
+  if (auto done = index->commit(); !done) return tl::unexpected(done.error());
   index->impl_->load();
   if (kv.recovery().power_loss) index->impl_->distrust_replayed();
   // Also when there is nothing to write this asks the Kv whether any of the reads above met damage.
   if (auto done = index->commit(); !done) return tl::unexpected(done.error());
   return index;
+}
+
+void Index::write_schema() {
+  Writer w;
+  w.u32(schema_version);
+  impl_->set(name_key(Table::schema, ""), w.data());
 }
 
 std::optional<PathEntry> Index::get(FolderId folder, std::string_view path) const {
@@ -275,6 +285,10 @@ std::vector<std::pair<std::string, PathEntry>> Index::below(FolderId folder, std
 
 std::vector<std::string> Index::pending(FolderId folder, std::string_view after, std::size_t limit) const {
   return impl_->view().paths(Table::pending, folder, after, limit);
+}
+
+std::vector<std::string> Index::held(FolderId folder, std::string_view after, std::size_t limit) const {
+  return impl_->view().paths(Table::held, folder, after, limit);
 }
 
 std::vector<std::string> Index::paths_with(FolderId folder, const Hash128& content, std::size_t limit) const {

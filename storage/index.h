@@ -22,14 +22,26 @@ struct OnDisk {
   bool operator==(const OnDisk&) const = default;
 };
 
+// Why the tree of this node is not brought to the live version of a path.
+enum class Held : std::uint8_t {
+  no = 0,
+  ignored = 1,      // by a rule; or it is a directory deleted elsewhere that has something ignored in it
+  unapplied = 2,    // a send-only folder: what others wrote is not taken over
+  unpublished = 3,  // a receive-only folder: what was changed here is not a version. `disk` is what is there, also where that is
+                    // nothing; its dot is zero, its context that of the version that was there, this one's dot included
+};
+
 // All that a node knows of one path.
 struct PathEntry {
-  std::optional<Record> live;  // the greatest version ever heard of
-  std::optional<OnDisk> disk;  // nullopt: nothing was ever there on this node, or only a tombstone's absence
+  std::optional<Record> live{};  // the greatest version ever heard of
+  std::optional<OnDisk> disk{};  // nullopt: nothing was ever there on this node, or only a tombstone's absence
+  Held held = Held::no;
   bool operator==(const PathEntry&) const = default;
   // The tree does not show the live version yet: it is a tombstone and something is there, or it is none and
-  // nothing, or another version, is there. Never so in the cluster's own folder, which has no tree.
-  bool pending() const;
+  // nothing, or another version, is there. Never so in the cluster's own folder, which has no tree, nor where
+  // it is not meant to (`held`).
+  bool pending() const { return held == Held::no && behind(); }
+  bool behind() const;  // the same, meant to or not
 };
 
 using LogItem = std::variant<Record, Conflict>;
@@ -43,6 +55,7 @@ struct IndexCounts {
   std::uint64_t directories = 0, symlinks = 0, tombstones = 0;
   std::uint64_t pending = 0;  // paths whose live version is not on disk yet
   std::uint64_t open_conflicts = 0;
+  std::uint64_t unapplied = 0, unpublished = 0;  // paths held so
   bool operator==(const IndexCounts&) const = default;
 };
 
@@ -51,7 +64,7 @@ struct IndexCounts {
 // writing thread see them at once. All methods belong to one thread, except those of IndexReader.
 class Index {
  public:
-  static constexpr std::uint32_t schema_version = 1;
+  static constexpr std::uint32_t schema_version = 2;
   // Error::invalid: corrupt, or written by a newer program (the line says which).
   static Result<std::unique_ptr<Index>> open(Kv& kv);
   ~Index();
@@ -84,6 +97,8 @@ class Index {
                                                        std::string_view after, std::size_t limit) const;
   // In preorder.
   std::vector<std::string> pending(FolderId folder, std::string_view after, std::size_t limit) const;
+  // Those held as Held::unapplied or Held::unpublished. In preorder.
+  std::vector<std::string> held(FolderId folder, std::string_view after, std::size_t limit) const;
   // Files above 0 bytes, by what is on disk.
   std::vector<std::string> paths_with(FolderId folder, const Hash128& content, std::size_t limit) const;
 
@@ -112,6 +127,7 @@ class Index {
  private:
   struct Impl;
   explicit Index(std::unique_ptr<Impl> impl);
+  void write_schema();
   std::unique_ptr<Impl> impl_;
 };
 

@@ -20,7 +20,7 @@ enum : std::uint8_t {
   kBase = 16,        // live has a base
   kPlainPrint = 32,  // the fingerprint's size and mtime are those of disk's content
   kRacy = 64,        // its ctime is 0
-  kAllFlags = 127,
+  kHeld = 128,       // the entry is held
 };
 
 void append_folder(Bytes& key, FolderId folder) {
@@ -42,6 +42,7 @@ std::uint8_t flags_of(const PathEntry& e) {
   std::uint8_t flags = 0;
   if (e.live) flags |= kLive;
   if (e.live && !e.live->base.is_zero()) flags |= kBase;
+  if (e.held != Held::no) flags |= kHeld;
   if (!e.disk) return flags;
   flags |= kDisk;
   const OnDisk& d = *e.disk;
@@ -186,6 +187,7 @@ Bytes encode_entry(std::string_view path, const PathEntry& e) {
     if (flags & kBase) w.id(e.live->base);
   }
   if (e.disk) write_disk(w, flags, *e.disk);
+  if (flags & kHeld) w.u8(static_cast<std::uint8_t>(e.held));
   return w.take();
 }
 
@@ -194,8 +196,7 @@ std::optional<NamedEntry> decode_entry(FolderId folder, BytesView key, BytesView
   const std::uint8_t flags = r.u8();
   const bool needs_live = (flags & (kSameVersion | kSameContent | kBase)) != 0;
   const bool needs_disk = (flags & (kSameVersion | kSameContent | kPlainPrint | kRacy)) != 0;
-  if (flags > kAllFlags || (needs_live && !(flags & kLive)) || (needs_disk && !(flags & kDisk)))
-    return std::nullopt;
+  if ((needs_live && !(flags & kLive)) || (needs_disk && !(flags & kDisk))) return std::nullopt;
   auto path = path_of(key, key.size() < kPathKeyBytes ? BytesView{} : r.bytes(limits::path_bytes));
   if (!path) return std::nullopt;
   NamedEntry out;
@@ -208,6 +209,10 @@ std::optional<NamedEntry> decode_entry(FolderId folder, BytesView key, BytesView
     if (flags & kBase) live.base = r.id<Hash128>();
   }
   if (flags & kDisk) out.entry.disk = read_disk(r, flags, out.entry.live);
+  if (flags & kHeld) {
+    out.entry.held = static_cast<Held>(r.u8());
+    if (out.entry.held == Held::no || out.entry.held > Held::unpublished) return std::nullopt;
+  }
   out.path = *std::move(path);
   return r.done() ? std::optional(std::move(out)) : std::nullopt;
 }
@@ -231,7 +236,8 @@ std::optional<LogTarget> decode_target(BytesView value) {
 Bytes encode_counts(const IndexCounts& c) {
   Writer w;
   for (const std::uint64_t v :
-       {c.files, c.bytes, c.directories, c.symlinks, c.tombstones, c.pending, c.open_conflicts})
+       {c.files, c.bytes, c.directories, c.symlinks, c.tombstones, c.pending, c.open_conflicts, c.unapplied,
+        c.unpublished})
     w.varint(v);
   return w.take();
 }
@@ -243,6 +249,7 @@ std::optional<IndexCounts> decode_counts(BytesView value) {
        {&c.files, &c.bytes, &c.directories, &c.symlinks, &c.tombstones, &c.pending, &c.open_conflicts}) {
     *v = r.varint();
   }
+  if (r.left() > 0) c.unapplied = r.varint(), c.unpublished = r.varint();  // schema 1 ends before them
   return r.done() ? std::optional(c) : std::nullopt;
 }
 

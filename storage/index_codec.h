@@ -12,6 +12,7 @@ enum class Table : char {
   live = 'r',  // folder, path -> PathEntry whose live version is no tombstone
   dead = 't',  // folder, path -> every other PathEntry. Apart, so that "is anything alive below?" is one look
   pending = 'p',        // folder, path
+  held = 'q',           // folder, path
   distrusted = 's',     // folder, path
   log = 'g',            // actor, seq -> what has that dot
   content = 'h',        // hash, folder, path: by what is on disk

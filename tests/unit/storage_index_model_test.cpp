@@ -30,6 +30,7 @@ struct Model {
     for (const auto& [id, e] : entries) {
       if (id.first != folder) continue;
       c.pending += e.pending() ? 1 : 0;
+      c.unapplied += e.held == Held::unapplied, c.unpublished += e.held == Held::unpublished;
       if (!e.live) continue;
       const Kind kind = e.live->content.kind;
       c.tombstones += kind == Kind::deleted, c.directories += kind == Kind::directory,
@@ -82,6 +83,9 @@ void expect_folder(const Index& index, const Model& model, FolderId folder, Rng&
     const std::vector<std::string> rest(pending.begin() + static_cast<std::ptrdiff_t>(at) + 1, pending.end());
     ASSERT_EQ(index.pending(folder, pending[at], SIZE_MAX), rest);
   }
+  ASSERT_EQ(sorted(index.held(folder, "", SIZE_MAX)), model.paths(folder, [](auto&, auto& e) {
+    return e.held == Held::unapplied || e.held == Held::unpublished;
+  }));
   for (std::uint64_t n = 1; n < 6; ++n) {
     const auto hash = id_of<Hash128>(n);
     const auto has = [&](auto&, const PathEntry& e) {

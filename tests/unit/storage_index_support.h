@@ -111,6 +111,7 @@ inline PathEntry random_entry(Rng& rng, Dots& dots, FolderId folder, const std::
   PathEntry e;
   if (rng() % 8 != 0) e.live = random_record(rng, dots, folder, path);
   if (folder != kClusterFolder && rng() % 3 != 0) e.disk = random_disk(rng, dots, e.live);
+  if (folder != kClusterFolder && (e.live || e.disk) && rng() % 4 == 0) e.held = static_cast<Held>(1 + rng() % 3);
   return e;
 }
 

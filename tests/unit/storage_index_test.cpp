@@ -191,11 +191,23 @@ TEST(Index, ForeignAndNewerDatabasesAreInvalid) {
   EXPECT_EQ(Index::open(*foreign).error().code, Error::Code::invalid);
   auto newer = make_memory_kv();
   must_open(*newer);
-  ASSERT_TRUE(newer->apply({{name_key(Table::schema, ""), Bytes("\x02\0\0\0", 4)}}));
+  ASSERT_TRUE(newer->apply({{name_key(Table::schema, ""), Bytes("\x03\0\0\0", 4)}}));
   const auto opened = Index::open(*newer);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, Error::Code::invalid);
-  EXPECT_NE(opened.error().message.find("schema 2"), std::string::npos);
+  EXPECT_NE(opened.error().message.find("schema 3"), std::string::npos);
+}
+
+TEST(Index, OneOfSchema1IsReadAndBecomesThisOne) {
+  auto kv = make_memory_kv();
+  must_open(*kv);
+  const Bytes counts("\x05\x64\x01\x00\x02\x03\x01", 7);
+  ASSERT_TRUE(kv->apply({{name_key(Table::schema, ""), Bytes("\x01\0\0\0", 4)}, {folder_key(Table::counts, 1), counts}}));
+  const auto index = must_open(*kv);
+  EXPECT_EQ(index->counts(1).files, 5u);
+  EXPECT_EQ(index->counts(1).open_conflicts, 1u);
+  EXPECT_EQ(index->counts(1).unpublished, 0u);
+  EXPECT_EQ(kv->get(name_key(Table::schema, "")), Bytes("\x02\0\0\0", 4));
 }
 
 TEST(Index, NothingIsDecidedOnAnEntryThatMakesNoSense) {
