@@ -94,6 +94,27 @@ Problem seconds(const toml::node& node, std::uint64_t& into) {
   return std::nullopt;
 }
 
+Problem rate(const toml::node& node, std::string& into) {
+  const auto text = text_of(node);
+  const auto parsed = parse_rate(text.value_or(""));
+  if (!parsed) return parsed.error().message;
+  into = *text;
+  return std::nullopt;
+}
+
+Problem schedule(const toml::node& node, std::vector<std::string>& into) {
+  const toml::array* list = node.as_array();
+  if (!list || list->size() > limits::rate_periods)
+    return fmt::format("must be a list of at most {} periods", limits::rate_periods);
+  for (const toml::node& item : *list) {
+    const auto text = text_of(item);
+    const auto parsed = parse_rate_period(text.value_or(""));
+    if (!parsed) return parsed.error().message;
+    into.push_back(*text);
+  }
+  return std::nullopt;
+}
+
 class Loader {
  public:
   explicit Loader(const std::string& file) : file_(file) {}
@@ -142,7 +163,9 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
       {"path", [&](Node n) { return absolute_path(n, c.folder.path); }},
       {"durability", [&](Node n) { return word(n, kDurabilities, c.folder.durability); }},
   };
-  const Keys limits_keys{{"rescan_seconds", [&](Node n) { return seconds(n, c.rescan_seconds); }}};
+  const Keys limits_keys{{"rescan_seconds", [&](Node n) { return seconds(n, c.rescan_seconds); }},
+                         {"upload", [&](Node n) { return rate(n, c.bandwidth.upload); }},
+                         {"schedule", [&](Node n) { return schedule(n, c.bandwidth.schedule); }}};
   const Keys keys{
       {"name", [&](Node n) { return node_name(n, c.name); }},
       {"listen", [&](Node n) { return address(n, false, c.listen); }},
@@ -180,6 +203,8 @@ static std::string quoted(std::string_view text) {
 std::string config_text(const Config& c) {
   std::string advertise;
   for (const auto& a : c.advertise) advertise += (advertise.empty() ? "" : ", ") + quoted(a);
+  std::string periods;
+  for (const auto& p : c.bandwidth.schedule) periods += (periods.empty() ? "" : ", ") + quoted(p);
   const std::string example =
       c.advertise.empty() ? "# advertise = [\"192.0.2.7:7440\"]" : "advertise = [" + advertise + "]";
   return fmt::format(
@@ -203,10 +228,14 @@ std::string config_text(const Config& c) {
       "durability = {}\n\n"
       "[limits]\n"
       "# The whole folder is looked at again so often, in case the system lost a notification.\n"
-      "rescan_seconds = {}\n",
+      "rescan_seconds = {}\n"
+      "# What this node sends, to all others together: \"unlimited\", \"20 MiB/s\", \"100 Mbit/s\". Other rates at other times of\n"
+      "# the day (local time, the first that holds counts): schedule = [\"08:00-18:00 5 MiB/s\"].\n"
+      "upload = {}\n"
+      "schedule = [{}]\n",
       quoted(c.name), quoted(c.listen), example, quoted(c.http),
       quoted(kLevels[static_cast<std::size_t>(c.log)]), c.ready_without_majority, quoted(c.folder.path),
-      quoted(kDurabilities[static_cast<std::size_t>(c.folder.durability)]), c.rescan_seconds);
+      quoted(kDurabilities[static_cast<std::size_t>(c.folder.durability)]), c.rescan_seconds, quoted(c.bandwidth.upload), periods);
 }
 
 }  // namespace syncline

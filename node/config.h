@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "node/bandwidth.h"
 #include "protocol/error.h"
 
 namespace syncline {
@@ -32,6 +33,7 @@ struct Config {
   LogLevel log = LogLevel::info;
   bool ready_without_majority = false;  // DESIGN.md, section 6, /readyz
   std::uint64_t rescan_seconds = 3600;  // the whole folder is looked at again so often; 10 s to 30 days
+  Bandwidth bandwidth;
   FolderConfig folder;
   bool operator==(const Config&) const = default;
 };

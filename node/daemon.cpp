@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "node/file_jobs.h"
+#include "node/local_time.h"
 #include "node/run.h"
 
 namespace syncline {
@@ -12,6 +13,7 @@ namespace syncline {
 namespace {
 
 constexpr std::size_t kEventsPerCommit = 512;
+constexpr std::chrono::seconds kRateCheck{10};
 constexpr std::size_t kOverflowBytes = 16 << 20;  // a lane: above the credit that a peer has with us
 constexpr std::size_t kPushedBytes = 2 << 20;     // of it for what nobody has asked for
 
@@ -143,6 +145,8 @@ Status Daemon::run() {
   retry_commit_ = &loop_.alarm([] {});
   wait_alarm_ = &loop_.alarm([this] { check_wait_deadlines(); });
   loop_.watch(transport_->fd(), [] {});
+  rate_alarm_ = &loop_.alarm([this] { apply_rate(); });
+  apply_rate();
   loop_.on_stop_signal([this] {
     stopping_ = true;
     loop_.stop();
@@ -161,6 +165,16 @@ Status Daemon::run() {
 }
 
 // Once each turn of the loop, before it waits: hear the links, let the replica work, carry out what it wants.
+// By the clock on the wall, which may be set: it is looked at now and then.
+void Daemon::apply_rate() {
+  rate_alarm_->set(Clock::now() + kRateCheck);
+  const std::uint64_t rate = home_.config.bandwidth.rate_at(local_minute_of_day());
+  if (rate_ == rate) return;
+  if (rate > 0 || rate_) spdlog::info("uploads: {}", rate == 0 ? "no limit" : fmt::format("at most {} bytes/s", rate));
+  rate_ = rate;
+  transport_->set_upload_rate(rate);
+}
+
 void Daemon::cycle() {
   if (commit_blocked_ && !commit()) return;
   const auto next = transport_->service(Clock::now());

@@ -83,6 +83,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   void end_wait(std::uint64_t id);
   void check_wait_deadlines();
   Result<Conflict> find_conflict(const std::string& id) const;
+  void apply_rate();
   Result<std::string> relative_path(const std::string& path) const;
   ConflictEntry entry_of(const Conflict& conflict) const;
   ConflictSide side_of(const Record& record) const;
@@ -118,6 +119,8 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Loop::Alarm* retry_commit_ = nullptr;
   Loop::Alarm* wait_alarm_ = nullptr;
 
+  Loop::Alarm* rate_alarm_ = nullptr;
+  std::optional<std::uint64_t> rate_;  // of uploads, as last told to the transport
   std::vector<Member> members_;  // verified, this node first
   std::string members_saved_;         // text of HOME/members
   bool members_changed_ = true;

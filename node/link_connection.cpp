@@ -17,6 +17,7 @@ constexpr std::size_t kFragmentHeadBytes = 28;  // of ENet, in a datagram that i
 constexpr std::size_t kFragmentsPerChunk =
     16;  // whole ones, so that the datagrams of a batch are of one size
 
+constexpr std::size_t kControl = static_cast<std::size_t>(Lane::control);
 constexpr std::size_t kBulk = static_cast<std::size_t>(Lane::bulk);
 constexpr std::chrono::milliseconds kPaceStep{1};
 
@@ -210,12 +211,15 @@ void LinkConnection::hand_over() {
   for (std::size_t lane = 0; lane < kLanes; ++lane) {
     const std::size_t most = window_.bytes() + kReserve[lane];
     while (enet_->in_flight_bytes() < most && enet_->undelivered_bytes(lane) < kUndelivered[lane]) {
-      if (lane == kBulk && lanes_[lane].bytes() > 0 && window_.paced_until() > now_) {
-        paced_until_ = std::max(window_.paced_until(), now_ + kPaceStep);
+      if (lanes_[lane].bytes() == 0) break;
+      Clock::time_point at = lane == kControl ? now_ : owner_.upload_rate().free_at(now_);
+      if (lane == kBulk) at = std::max(at, window_.paced_until());
+      if (at > now_) {
+        paced_until_ = std::min(paced_until_, std::max(at, now_ + kPaceStep));
         break;
       }
       auto chunk = lanes_[lane].pop();
-      if (!chunk) break;
+      if (lane != kControl) owner_.upload_rate().count_sent(chunk->size(), now_);
       if (lane == kBulk) window_.count_sent(chunk->size(), now_);
       enet_->hand(lane, std::move(chunk));
     }

@@ -6,6 +6,7 @@
 #include "node/datagram_socket.h"
 #include "node/enet_link.h"
 #include "node/link_lane.h"
+#include "node/link_rate.h"
 #include "node/link_window.h"
 #include "protocol/handshake.h"
 
@@ -19,6 +20,7 @@ class LinkOwner {
  public:
   virtual ~LinkOwner() = default;
   virtual DatagramSocket& socket() = 0;
+  virtual LinkRate& upload_rate() = 0;  // of all connections together
   // The datagram at the head of the socket, if it carries an index of this connection and there is budget
   // left.
   virtual const DatagramSocket::Received* next_for(const LinkConnection& connection) = 0;
@@ -120,7 +122,7 @@ class LinkConnection final : private EnetWire {
   const Clock::time_point born_;
   Clock::time_point now_, last_heard_;
   Clock::time_point due_{};                                   // at once
-  Clock::time_point paced_until_ = Clock::time_point::max();  // bulk data waits for this only
+  Clock::time_point paced_until_ = Clock::time_point::max();  // what waits in the lanes waits for this only
   bool confirmed_, up_ = false, finishing_ = false, closing_ = false;
   bool touched_ = true;  // since the last pump()
   std::string reason_;

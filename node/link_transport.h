@@ -31,6 +31,7 @@ class LinkTransport final : public Transport, private LinkOwner {
   std::string local_address() const override { return to_string(socket_->local()); }
   void set_peers(const std::vector<LinkPeer>& peers) override;
   bool send(const NodeId& peer, Lane lane, BytesView message) override;
+  void set_upload_rate(std::uint64_t bytes_per_second) override;
   std::size_t queued_bytes(const NodeId& peer, Lane lane) const override;
   LinkStats stats(const NodeId& peer) const override;
   JoinLinkId join(const JoinTarget& target) override;
@@ -78,6 +79,7 @@ class LinkTransport final : public Transport, private LinkOwner {
 
   // LinkOwner
   DatagramSocket& socket() override { return *socket_; }
+  LinkRate& upload_rate() override { return rate_; }
   const DatagramSocket::Received* next_for(const LinkConnection& connection) override;
   void link_connected(LinkConnection& connection) override;
   void link_message(LinkConnection& connection, Lane lane, BytesView message) override;
@@ -90,6 +92,7 @@ class LinkTransport final : public Transport, private LinkOwner {
   void run_timers();
   void check_age(LinkConnection& link);
   void pump_all(bool tell);
+  void pump_in_turns();
   void sweep();
   void report_end(LinkConnection& link);
   Clock::time_point next_time(bool flushed);
@@ -136,6 +139,8 @@ class LinkTransport final : public Transport, private LinkOwner {
   CookieJar cookies_;
   HandshakeGate gate_;
   TokenBucket refusals_told_{1, 1};
+  LinkRate rate_;
+  std::size_t turn_ = 0;  // of the link that is served first where a rate is shared
 
   std::unordered_map<NodeId, Peer> peers_;
   std::unordered_map<Key32, NodeId> node_of_key_;

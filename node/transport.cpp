@@ -91,6 +91,11 @@ bool LinkTransport::send(const NodeId& peer, Lane lane, BytesView message) {
   return taken;
 }
 
+void LinkTransport::set_upload_rate(std::uint64_t bytes_per_second) {
+  rate_.set(bytes_per_second, moment());
+  socket_->wake_at(moment());  // what waits for the old rate
+}
+
 std::size_t LinkTransport::queued_bytes(const NodeId& peer, Lane lane) const {
   const LinkConnection* link = link_to(peer);
   return link ? link->queued_bytes(lane) : 0;

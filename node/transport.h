@@ -89,6 +89,8 @@ class Transport {
   // Queues one message (at most limits::message_bytes). False when there is no link or the lane's bound is reached: the message
   // was not taken. The control lane is never refused while the link is up, short of a bound that closes the link.
   virtual bool send(const NodeId& peer, Lane lane, BytesView message) = 0;
+  // What the small and the bulk lanes of all links together may send, bytes a second; 0: no limit. Control is never held back.
+  virtual void set_upload_rate(std::uint64_t bytes_per_second) = 0;
   // Accepted by send() and not yet handed to the network.
   virtual std::size_t queued_bytes(const NodeId& peer, Lane lane) const = 0;
   virtual LinkStats stats(const NodeId& peer) const = 0;

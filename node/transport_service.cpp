@@ -130,12 +130,24 @@ void LinkTransport::check_age(LinkConnection& link) {
 }
 
 void LinkTransport::pump_all(bool tell) {
-  for (auto& [id, slot] : slots_) slot.link->pump(now_);
+  if (rate_.limited())
+    pump_in_turns();
+  else
+    for (auto& [id, slot] : slots_) slot.link->pump(now_);
   if (!tell) return;
   std::vector<Id> ids;
   for (auto& [id, slot] : slots_) ids.push_back(id);
   for (Id id : ids)
     if (LinkConnection* link = live(id); link && link->tell_writable()) link->pump(now_);
+}
+
+// Another link first each time: what the rate lets out would else all be that of the first.
+void LinkTransport::pump_in_turns() {
+  std::vector<LinkConnection*> links;
+  for (auto& [id, slot] : slots_) links.push_back(slot.link.get());
+  if (links.empty()) return;
+  std::rotate(links.begin(), links.begin() + static_cast<std::ptrdiff_t>(++turn_ % links.size()), links.end());
+  for (LinkConnection* link : links) link->pump(now_);
 }
 
 // Takes out the connections that are over, then tells. The handler may call anything, so nothing is held

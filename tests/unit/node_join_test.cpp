@@ -33,6 +33,7 @@ class FakeTransport final : public Transport {
   std::string local_address() const override { return options_.listen; }
   void set_peers(const std::vector<LinkPeer>&) override {}
   bool send(const NodeId&, Lane, BytesView) override { return false; }
+  void set_upload_rate(std::uint64_t) override {}
   std::size_t queued_bytes(const NodeId&, Lane) const override { return 0; }
   LinkStats stats(const NodeId&) const override { return {}; }
   JoinLinkId join(const JoinTarget& target) override { return target_ = target, 1; }
