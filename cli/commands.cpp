@@ -43,6 +43,13 @@ int run(const Command& command, const ShowStatus& show) {
   }
 }
 
+int run(const Command& command, const ShowFolders&) {
+  const auto status = ask(command.home, StatusRequest{});
+  if (!status) return failed(status.error());
+  print(command.json ? folders_json(*status) + "\n" : render_folders(*status));
+  return kDone;
+}
+
 int run(const Command& command, const ShowDiff& show) {
   const auto conflict = ask(command.home, ConflictShowRequest{show.id});
   if (!conflict) return failed(conflict.error());
@@ -95,6 +102,10 @@ int tell(const Command& command, const Done& reply) {
 }
 int tell(const Command& command, const RestoreReply& reply) {
   print(command.json ? json_text(reply) + "\n" : fmt::format("restored {}\n", printable(reply.path)));
+  return kDone;
+}
+int tell(const Command& command, const RevertReply& reply) {
+  print(command.json ? json_text(reply) + "\n" : fmt::format("reverting {} path{}\n", reply.paths, reply.paths == 1 ? "" : "s"));
   return kDone;
 }
 int tell(const Command& command, const WaitReply& reply) {

@@ -82,7 +82,7 @@ CLI::App* add_command(CLI::App& above, const char* name, const char* help, Value
 
 struct Commands {
   CLI::App *init, *run, *cluster, *invite, *join, *members, *status, *conflicts, *show, *diff, *restore,
-      *drop, *wait;
+      *drop, *wait, *folder, *folders, *revert;
 };
 
 void add_conflicts(CLI::App& app, Values& v, Commands& c) {
@@ -133,8 +133,14 @@ Commands add_commands(CLI::App& app, Values& v) {
       ->check(duration(limits::wait_timeout_ms))
       ->capture_default_str();
   c.wait->add_option("--folder", v.folder_name, "the folder of this name");
+  c.folder = app.add_subcommand("folder", "list, revert");
+  c.folder->require_subcommand(1);
+  c.folders = add_command(*c.folder, "list", "the folders of this node, and what their modes keep back", v);
+  c.revert = add_command(*c.folder, "revert", "give up what was changed here in a folder that only receives", v);
+  c.revert->add_option("PATH", v.path, "only this path and all below, absolute or relative to the folder");
+  c.revert->add_option("--folder", v.folder_name, "the folder of this name");
   add_lb_commands(app, v.lb, v.json);
-  for (auto* command : {c.init, c.run, c.cluster, c.join}) command->fallthrough();
+  for (auto* command : {c.init, c.run, c.cluster, c.join, c.folder}) command->fallthrough();
   return c;
 }
 
@@ -167,6 +173,10 @@ Command command_of(const Commands& c, const Values& v) {
     out.what = Ask(MembersRequest{});
   } else if (c.status->parsed()) {
     out.what = ShowStatus{v.watch};
+  } else if (c.folders->parsed()) {
+    out.what = ShowFolders{};
+  } else if (c.revert->parsed()) {
+    out.what = Ask(RevertRequest{v.folder_name, v.path});
   } else if (c.show->parsed()) {
     out.what = Ask(ConflictShowRequest{v.id});
   } else if (c.diff->parsed()) {

@@ -18,6 +18,7 @@ struct StartNode {  // init, join, run: handed to synclined, with these argument
 struct ShowStatus {
   bool watch = false;
 };
+struct ShowFolders {};
 struct ShowDiff {
   std::string id;
 };
@@ -35,7 +36,7 @@ struct ImportRsync {
 using Ask = ControlRequest;  // everything else is one request and its answer
 
 struct Command {
-  std::variant<StartNode, ShowStatus, ShowDiff, PrintLb, CheckLb, ImportRsync, Ask> what;
+  std::variant<StartNode, ShowStatus, ShowFolders, ShowDiff, PrintLb, CheckLb, ImportRsync, Ask> what;
   std::string home;  // of the node; not used by StartNode, whose arguments name it
   bool json = false;
 };

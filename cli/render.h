@@ -11,6 +11,7 @@
 namespace syncline {
 
 std::string render(const StatusReply& status);
+std::string render_folders(const StatusReply& status);
 std::string render(const MembersReply& members);
 std::string render(const InviteReply& invite);
 std::string render(const ConflictsReply& conflicts);

@@ -26,6 +26,22 @@ std::string folders(const StatusReply& s) {
   for (const FolderStatus& f : s.folders)
     if (!f.reason.empty())
       out += fmt::format("  {}: {}: {}\n", printable(f.name), state_name(f.state), printable(f.reason));
+  for (const FolderStatus& f : s.folders) {
+    if (f.rules > 0) out += fmt::format("  {}: {} rules in .synclineignore\n", printable(f.name), f.rules);
+    if (!f.mode.empty() && f.mode != "send-receive")
+      out += fmt::format("  {}: {}: {} paths changed here and not published, {} changed elsewhere and not taken over: "
+                         "syncline folder list\n",
+                         printable(f.name), printable(f.mode), human_count(f.unpublished), human_count(f.unapplied));
+  }
+  return out;
+}
+
+std::string held(const FolderStatus& f) {
+  Table table({{"kept back", kLeft}, {"path", kLeft}});
+  for (const HeldStatus& h : f.held) table.row({h.here ? "changed here" : "changed elsewhere", h.path});
+  std::string out = table.text();
+  const std::uint64_t all = f.unpublished + f.unapplied;
+  if (all > f.held.size()) out += fmt::format("and {} more\n", human_count(all - f.held.size()));
   return out;
 }
 
@@ -80,6 +96,13 @@ std::string problems(const StatusReply& s) {
 }
 
 }  // namespace
+
+std::string render_folders(const StatusReply& s) {
+  std::string out = folders(s);
+  for (const FolderStatus& f : s.folders)
+    if (!f.held.empty()) out += "\n" + held(f);
+  return out;
+}
 
 std::string render(const StatusReply& s) {
   std::string out = fmt::format("{}: {}", printable(s.node), s.ready ? "ready" : "NOT READY");

@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> kDurabilities{"group", "strict"};
+constexpr std::array<std::string_view, 3> kModes{"send-receive", "receive-only", "send-only"};
 constexpr std::int64_t kRescanMin = 10, kRescanMax = 30 * 24 * 3600;
 
 // What is wrong with a value; nullopt: nothing, and it was taken over into the config.
@@ -162,6 +163,7 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
   const Keys folder_keys{
       {"path", [&](Node n) { return absolute_path(n, c.folder.path); }},
       {"durability", [&](Node n) { return word(n, kDurabilities, c.folder.durability); }},
+      {"mode", [&](Node n) { return word(n, kModes, c.folder.mode); }},
   };
   const Keys limits_keys{{"rescan_seconds", [&](Node n) { return seconds(n, c.rescan_seconds); }},
                          {"upload", [&](Node n) { return rate(n, c.bandwidth.upload); }},
@@ -183,6 +185,8 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
   if (c.folder.path.empty()) return loader.bad(1, "[folder] with \"path\" is missing");
   return c;
 }
+
+std::string_view mode_name(FolderMode mode) { return kModes[static_cast<std::size_t>(mode)]; }
 
 // A TOML basic string.
 static std::string quoted(std::string_view text) {
@@ -225,7 +229,10 @@ std::string config_text(const Config& c) {
       "[folder]\n"
       "path = {}\n"
       "# group = shown at once, synced to disk together with others; strict = synced before it is shown.\n"
-      "durability = {}\n\n"
+      "durability = {}\n"
+      "# send-receive; receive-only = what is changed here is not published; send-only = what is changed elsewhere is\n"
+      "# not taken over. Both are listed: syncline folder list.\n"
+      "mode = {}\n\n"
       "[limits]\n"
       "# The whole folder is looked at again so often, in case the system lost a notification.\n"
       "rescan_seconds = {}\n"
@@ -235,7 +242,8 @@ std::string config_text(const Config& c) {
       "schedule = [{}]\n",
       quoted(c.name), quoted(c.listen), example, quoted(c.http),
       quoted(kLevels[static_cast<std::size_t>(c.log)]), c.ready_without_majority, quoted(c.folder.path),
-      quoted(kDurabilities[static_cast<std::size_t>(c.folder.durability)]), c.rescan_seconds, quoted(c.bandwidth.upload), periods);
+      quoted(kDurabilities[static_cast<std::size_t>(c.folder.durability)]), quoted(mode_name(c.folder.mode)),
+      c.rescan_seconds, quoted(c.bandwidth.upload), periods);
 }
 
 }  // namespace syncline

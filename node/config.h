@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "node/bandwidth.h"
+#include "node/folder_mode.h"
 #include "protocol/error.h"
 
 namespace syncline {
@@ -18,8 +19,12 @@ enum class Durability : std::uint8_t { group, strict };
 struct FolderConfig {
   std::string path;  // absolute
   Durability durability = Durability::group;
+  FolderMode mode = FolderMode::send_receive;
   bool operator==(const FolderConfig&) const = default;
 };
+
+// "send-receive", "receive-only", "send-only".
+std::string_view mode_name(FolderMode mode);
 
 // HOME/config.toml: what an administrator may change by hand; read once, when the node starts.
 struct Config {

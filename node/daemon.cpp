@@ -99,6 +99,7 @@ Status Daemon::open_index() {
   for (const Member& member : home_.members) {
     if (member.state == MemberState::joined) replica.members.push_back(member.node);
   }
+  replica.modes[1] = home_.config.folder.mode;
   randombytes_buf(&replica.random_seed, sizeof replica.random_seed);
   replica_ = std::make_unique<Replica>(*index_, std::move(replica));
 
@@ -144,9 +145,9 @@ Status Daemon::run() {
   service_ = &loop_.alarm([] {});  // waking up is enough: cycle() services
   retry_commit_ = &loop_.alarm([] {});
   wait_alarm_ = &loop_.alarm([this] { check_wait_deadlines(); });
-  loop_.watch(transport_->fd(), [] {});
   rate_alarm_ = &loop_.alarm([this] { apply_rate(); });
   apply_rate();
+  loop_.watch(transport_->fd(), [] {});
   loop_.on_stop_signal([this] {
     stopping_ = true;
     loop_.stop();
@@ -164,7 +165,6 @@ Status Daemon::run() {
   return end_;
 }
 
-// Once each turn of the loop, before it waits: hear the links, let the replica work, carry out what it wants.
 // By the clock on the wall, which may be set: it is looked at now and then.
 void Daemon::apply_rate() {
   rate_alarm_->set(Clock::now() + kRateCheck);
@@ -175,6 +175,7 @@ void Daemon::apply_rate() {
   transport_->set_upload_rate(rate);
 }
 
+// Once each turn of the loop, before it waits: hear the links, let the replica work, carry out what it wants.
 void Daemon::cycle() {
   if (commit_blocked_ && !commit()) return;
   const auto next = transport_->service(Clock::now());

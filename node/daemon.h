@@ -77,13 +77,14 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Result<ControlReply> on(const ConflictShowRequest& request);
   Result<ControlReply> on(const ConflictRestoreRequest& request);
   Result<ControlReply> on(const ConflictDropRequest& request);
+  Result<ControlReply> on(const RevertRequest& request);
   void wait(const WaitRequest& request, ControlAnswer answer);
   void start_wait(const std::string& path, const WaitRequest& request, Clock::time_point deadline,
                   ControlAnswer answer);
   void end_wait(std::uint64_t id);
   void check_wait_deadlines();
-  Result<Conflict> find_conflict(const std::string& id) const;
   void apply_rate();
+  Result<Conflict> find_conflict(const std::string& id) const;
   Result<std::string> relative_path(const std::string& path) const;
   ConflictEntry entry_of(const Conflict& conflict) const;
   ConflictSide side_of(const Record& record) const;
@@ -118,9 +119,9 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Loop::Alarm* service_ = nullptr;
   Loop::Alarm* retry_commit_ = nullptr;
   Loop::Alarm* wait_alarm_ = nullptr;
-
   Loop::Alarm* rate_alarm_ = nullptr;
   std::optional<std::uint64_t> rate_;  // of uploads, as last told to the transport
+
   std::vector<Member> members_;  // verified, this node first
   std::string members_saved_;         // text of HOME/members
   bool members_changed_ = true;

@@ -39,6 +39,11 @@ FolderStatus Daemon::folder_status() const {
   const IndexCounts c = index_->counts(kFolder);
   f.files = c.files, f.bytes = c.bytes, f.directories = c.directories, f.pending = c.pending,
   f.conflicts = c.open_conflicts;
+  f.mode = mode_name(home_.config.folder.mode);
+  f.rules = folder_->rules();
+  f.unpublished = c.unpublished, f.unapplied = c.unapplied;
+  for (HeldView& held : replica_->held(kFolder, limits::status_held))
+    f.held.push_back({std::move(held.path), held.held == Held::unpublished});
   const std::string stopped = replica_->folder_stopped(kFolder);
   if (commit_blocked_) {
     f.state = FolderState::stopped;
@@ -254,6 +259,24 @@ Result<ControlReply> Daemon::on(const ConflictDropRequest& request) {
     return tl::unexpected(s.error());
   tell(Tick{});
   return Done{};
+}
+
+// ---- folders
+// ------------------------------------------------------------------------------------------------------------
+
+Result<ControlReply> Daemon::on(const RevertRequest& request) {
+  if (!request.folder.empty() && request.folder != home_.cluster.folders.front().name)
+    return fail(Error::Code::not_found, "no folder named " + request.folder);
+  std::string path;
+  if (!request.path.empty()) {
+    const auto relative = relative_path(request.path);
+    if (!relative) return tl::unexpected(relative.error());
+    path = *relative;
+  }
+  const auto reverted = replica_->revert(kFolder, path, now());
+  if (!reverted) return tl::unexpected(reverted.error());
+  tell(Tick{});
+  return RevertReply{*reverted};
 }
 
 // ---- the barrier

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "node/transport.h"
+#include "protocol/ignore.h"
 #include "protocol/ids.h"
 #include "protocol/record.h"
 #include "storage/folder.h"
@@ -144,7 +145,12 @@ struct FolderStopped {
 };  // empty reason: it goes on
 struct ScanFinished {
   FolderId folder = 0;
-};  // every difference of the first scan was given as Observed before
+};  // every difference of the first scan, or of one by changed rules, was given as Observed before
+struct IgnoreChanged {
+  FolderId folder = 0;
+  std::shared_ptr<const IgnoreRules> rules;
+};  // the folder's rules as of now. Told before anything is observed, and whenever they change; the ScanFinished of a scan by these
+    // rules follows
 struct WroteLate {
   FolderId folder = 0;
   LateWrite late;
@@ -156,7 +162,7 @@ struct KeptFound {
 struct Tick {};
 
 using Event = std::variant<LinkUp, LinkDown, Received, SendRefused, LaneWritable, Observed, FileDone, Durable,
-                           FolderStopped, ScanFinished, WroteLate, KeptFound, Tick>;
+                           FolderStopped, ScanFinished, IgnoreChanged, WroteLate, KeptFound, Tick>;
 
 // ---- effects
 // ----------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "protocol/limits.h"
+#include "storage/ignore_file.h"
 
 namespace syncline {
 
@@ -82,6 +83,7 @@ bool FolderRunner::try_open() {
   auto folder = Folder::open(*opened->fs, *options_.key, options_.identity);
   if (!folder) return stop(folder.error().message), false;
   opened->folder = std::move(*folder);
+  if (!open_rules(*opened)) return false;
   {
     const std::lock_guard lock(open_mutex_);
     open_ = opened;
@@ -145,7 +147,7 @@ void FolderRunner::stop(const std::string& reason) {
 
 void FolderRunner::drain_watcher() {
   if (!watcher_) return;
-  const bool more = watcher_->drain([this](WatchEvent&& e) { event(e); }, kDrainBudget);
+  const bool more = watcher_->drain([this](WatchEvent&& e) { event(std::move(e)); }, kDrainBudget);
   if (more) {
     loop_.post([alive = std::weak_ptr(self_)] {
       if (const auto self = alive.lock(); self && *self) (*self)->drain_watcher();
@@ -154,9 +156,66 @@ void FolderRunner::drain_watcher() {
   pump();
 }
 
-void FolderRunner::event(const WatchEvent& e) {
+void FolderRunner::event(WatchEvent e) {
   if (e.kind == WatchEvent::Kind::root_lost) return stop(e.reason);
-  intake_.on_event(e, Clock::now());
+  if (is_noticed(e)) intake_.on_event(e, Clock::now());
+}
+
+// False: it is about ignored paths only. What comes out from among them is new, and what goes there is gone.
+bool FolderRunner::is_noticed(WatchEvent& e) const {
+  using Kind = WatchEvent::Kind;
+  if (rules_->empty()) return true;
+  const bool ignored = rules_->ignores(e.path, e.directory);
+  const bool from_ignored = e.kind == Kind::moved && rules_->ignores(e.from, e.directory);
+  if (e.kind != Kind::moved || ignored == from_ignored) return !ignored;
+  if (ignored) {
+    e.kind = Kind::vanished;
+    e.path = e.from;
+  } else {
+    e.kind = e.directory ? Kind::rescan : Kind::arrived;
+    e.reason = "moved from an ignored path";
+  }
+  e.from.clear();
+  return true;
+}
+
+// ---- ignore rules
+// ---------------------------------------------------------------------------------------------------------
+
+// Before anything in the folder is looked at. False: they cannot be read, and the folder is stopped: they may say what not to touch.
+bool FolderRunner::open_rules(OpenFolder& folder) {
+  const auto text = read_ignore_file(*folder.fs);
+  if (!text) return stop(fmt::format("{}: {}", kIgnoreFile, text.error().message)), false;
+  take_rules(std::make_shared<IgnoreRules>(IgnoreRules::parse(*text)));
+  return true;
+}
+
+void FolderRunner::read_rules() {
+  const auto folder = open();
+  if (!folder) return;
+  executor_.run(std::string(kIgnoreFile), false, [this, alive = std::weak_ptr(self_), folder] {
+    const auto text = read_ignore_file(*folder->fs);
+    if (!text) return;  // its look says what is wrong; the rules stay as they are
+    loop_.post([alive, rules = std::make_shared<IgnoreRules>(IgnoreRules::parse(*text))] {
+      const auto self = alive.lock();
+      if (!self || !*self || (*self)->rules_->text() == rules->text()) return;
+      (*self)->take_rules(rules);
+      (*self)->request_scan("", "");
+    });
+  });
+}
+
+// A scan must follow.
+void FolderRunner::take_rules(std::shared_ptr<const IgnoreRules> rules) {
+  if (!rules->empty() || !rules_->empty())
+    spdlog::info("{}: {} rules say what is not synced", kIgnoreFile, rules->size());
+  for (const IgnoreProblem& problem : rules->problems()) spdlog::warn("{}: {}", kIgnoreFile, problem.text);
+  {
+    const std::lock_guard lock(open_mutex_);
+    rules_ = rules;
+  }
+  scan_awaited_ = true;
+  tell_(IgnoreChanged{options_.id, std::move(rules)});
 }
 
 void FolderRunner::look(const std::string& path, bool subtree) {
@@ -223,6 +282,7 @@ bool FolderRunner::is_own_change(const Look& look) {
 }
 
 void FolderRunner::applied(const std::string& path) {
+  if (path == kIgnoreFile) read_rules();
   auto look = own_changes_.end(path);
   if (look && !is_own_change(*look)) dispatch(*std::move(look), Why::noticed);
 }
@@ -275,6 +335,7 @@ void FolderRunner::observed(const Look& look, Why why, Observation observation, 
     return;
   }
   tell_(Observed{options_.id, std::move(observation), as_of, why == Why::asked});
+  if (look.path == kIgnoreFile) read_rules();
 }
 
 void FolderRunner::request_scan(const std::string& subtree, const std::string& moved_from) {
@@ -305,6 +366,10 @@ void FolderRunner::scan_thread() {
     options.folder = options_.id;
     options.subtree = request.subtree;
     options.moved_from = request.moved_from;
+    {
+      const std::lock_guard lock(open_mutex_);
+      options.ignore = rules_;
+    }
     Folder& folder = *request.folder->folder;
     options.check_marker = [&folder] { return folder.check_marker(); };
     Scanner scanner(*request.folder->fs, reader_, std::move(options));
@@ -366,8 +431,8 @@ void FolderRunner::after_scan() {
     if (scan_active_ || !scan_requests_.empty()) return;
   }
   scanning_ = false;
-  if (!accept_scan_ || !stopped_.empty() || !first_scan_) return;
-  first_scan_ = false;
+  if (!accept_scan_ || !stopped_.empty() || !scan_awaited_) return;
+  scan_awaited_ = false;
   tell_(ScanFinished{options_.id});
 }
 

@@ -12,6 +12,7 @@
 #include "node/executor.h"
 #include "node/loop.h"
 #include "node/own_changes.h"
+#include "protocol/ignore.h"
 #include "storage/folder.h"
 #include "storage/index.h"
 #include "storage/intake.h"
@@ -55,6 +56,7 @@ class FolderRunner {
   void look_now(const std::string& path, std::function<void()> done);
   const std::string& stopped() const { return stopped_; }  // why, or empty
   bool scanning() const { return scanning_; }
+  std::size_t rules() const { return rules_->size(); }  // that say what is ignored
   std::string watch_problem() const { return watcher_ ? watcher_->health().problem : ""; }
 
  private:
@@ -63,8 +65,12 @@ class FolderRunner {
   void clean(Folder& folder);
   void settle();
   void stop(const std::string& reason);
+  bool open_rules(OpenFolder& folder);
+  void read_rules();
+  void take_rules(std::shared_ptr<const IgnoreRules> rules);
   void drain_watcher();
-  void event(const WatchEvent& e);
+  void event(WatchEvent e);
+  bool is_noticed(WatchEvent& e) const;
   void pump();
   enum class Why : std::uint8_t { noticed, scan, asked };
   void dispatch(Look look, Why why, std::function<void()> done = nullptr);
@@ -84,8 +90,9 @@ class FolderRunner {
   std::function<void(Event)> tell_;
   std::shared_ptr<FolderRunner*> self_;  // tasks under way hold it weakly
 
-  mutable std::mutex open_mutex_;
+  mutable std::mutex open_mutex_;  // of what the scan's thread reads, too
   std::shared_ptr<OpenFolder> open_;
+  std::shared_ptr<const IgnoreRules> rules_ = std::make_shared<IgnoreRules>();
   std::unique_ptr<Watcher> watcher_;
   bool settling_ = false;
   Intake intake_;
@@ -94,7 +101,8 @@ class FolderRunner {
   Loop::Alarm& settle_alarm_;
   Loop::Alarm& periodic_;
   std::string stopped_;
-  bool scanning_ = false, first_scan_ = true, accept_scan_ = false;
+  bool scanning_ = false, accept_scan_ = false;
+  bool scan_awaited_ = true;  // the replica waits for the end of one: the first, or by changed rules
   std::size_t in_flight_ = 0, scan_in_flight_ = 0;
   std::deque<Look> scan_looks_;
 

@@ -68,9 +68,11 @@ void Replica::Impl::step(const Event& event, Now at) {
     }
     void operator()(const WroteLate& e) { r.wrote_late(e.folder, e.late); }
     void operator()(const KeptFound& e) { r.kept.insert(e.contents.begin(), e.contents.end()); }
+    void operator()(const IgnoreChanged& e) { r.on_rules(e.folder, e.rules); }
     void operator()(const ScanFinished& e) {
       r.scanned.insert(e.folder);
       r.backlog.insert(e.folder);
+      r.settle_held(e.folder);
       r.look_for_intents();
     }
     void operator()(const Tick&) {}
@@ -108,6 +110,7 @@ void Replica::Impl::tick() {
     if (!works.contains(key)) retries.later(key, now.mono_ms + 100);
   }
   tick_finds();
+  if (!sweeps.empty()) sweep();
   next_backlog();
   check_waits();
   const bool is_ready = ready(nullptr);
@@ -130,6 +133,7 @@ std::uint64_t Replica::Impl::next_tick() const {
   for (const auto& [key, at] : touched) due = std::min(due, at);
   due = std::min(due, retries.next_ms());
   if (!backlog.empty()) due = std::min(due, backlog_at_ms);
+  if (!sweeps.empty()) due = now.mono_ms;
   due = std::min(due, next_find_ms());
   return std::max(due, now.mono_ms + 1);
 }
@@ -263,6 +267,10 @@ std::vector<TransferView> Replica::transfers() const {
 std::vector<ProblemView> Replica::problems() const {
   std::vector<ProblemView> out;
   if (!impl_->clock_problem.empty()) out.push_back({"", impl_->clock_problem, impl_->now.wall_ms});
+  for (const auto& [folder, rules] : impl_->rules) {
+    for (const IgnoreProblem& p : rules->problems())
+      out.push_back({std::string(kIgnoreFile), p.text, impl_->now.wall_ms});
+  }
   for (const auto& [path, p] : impl_->problems) out.push_back(p);
   return out;
 }
@@ -275,7 +283,7 @@ std::string Replica::folder_stopped(FolderId folder) const {
 bool Replica::idle() const {
   const Impl& r = *impl_;
   return r.works.empty() && r.fetches.empty() && r.publishing.empty() && r.touched.empty() &&
-         r.streams.empty() && r.gaps.empty() && r.version_queue.empty() && r.version_jobs.empty();
+         r.streams.empty() && r.gaps.empty() && r.sweeps.empty() && r.version_queue.empty() && r.version_jobs.empty();
 }
 
 std::uint64_t Replica::looks_as_of() const { return impl_->applies_done; }

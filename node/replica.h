@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "node/events.h"
+#include "node/folder_mode.h"
 #include "protocol/error.h"
 #include "storage/index.h"
 
@@ -17,6 +18,7 @@ struct ReplicaOptions {
   ActorId actor;            // fresh and random at each start: a counter can then never be used twice
   Bytes actor_certificate;  // value stored at "actors/<hex>" before the actor's first version
   std::vector<FolderId> folders{1};
+  std::map<FolderId, FolderMode> modes{};  // where they are not FolderMode::send_receive
   std::vector<NodeId> members{};  // known from elsewhere: the records of a new index have not come yet
   std::uint64_t random_seed = 0;  // jitter only
 };
@@ -41,6 +43,12 @@ struct ProblemView {
   std::string path;  // empty: the node as a whole
   std::string text;
   std::uint64_t since_wall_ms = 0;
+};
+
+// A path that is not as the cluster has it, and is not to be (Held::unapplied or unpublished).
+struct HeldView {
+  std::string path;
+  Held held = Held::no;
 };
 
 // How a wait stands: which members have the version (this node included), which are asked and have not
@@ -96,7 +104,12 @@ class Replica {
   // is resolved.
   Status restore_conflict(FolderId folder, const std::string& path, const Dot& loser, const std::string& as,
                           Now now);
-  // Starts a wait for the version that is on this node's disk. Error::not_found: nothing there.
+  // In preorder, at most `limit`.
+  std::vector<HeldView> held(FolderId folder, std::size_t limit) const;
+  // Gives up what was changed here at `path` in a receive-only folder (empty: everywhere): the path becomes what it is on the
+  // others, or nothing. Returns how many paths; Error::not_found: nothing was changed there.
+  Result<std::size_t> revert(FolderId folder, const std::string& path, Now now);
+  // Starts a wait for the version that is on this node's disk. Error::not_found: nothing there; refused: it is not published.
   Result<std::uint64_t> start_wait(FolderId folder, const std::string& path, const WaitGoal& goal, Now now);
   WaitView wait_state(std::uint64_t wait) const;
   void end_wait(std::uint64_t wait);

@@ -48,6 +48,7 @@ void Replica::Impl::accept(Record record, std::optional<Entries::Attachment> att
   resolve_dominated(record);
   if (!merged.incoming_wins) return;
   entry.live = std::move(record);
+  if (!heal_unpublished(entry) && !adopt_time(entry)) entry.held = due_hold(folder, path, entry);
   index.put(folder, path, entry);
   if (folder == kClusterFolder) {
     members_known = false;
@@ -101,6 +102,8 @@ bool Replica::Impl::accept_own(Record record, PathEntry entry, std::optional<OnD
   resolve_dominated(record);
   entry.disk = std::move(disk);
   if (merged.incoming_wins) entry.live = record;
+  entry.held = Held::no;
+  entry.held = due_hold(folder, path, entry);
   // raise_conflict() has written after the record: a record's own dot is the older, and the push goes by
   // dots.
   index.put(folder, path, entry);
@@ -155,7 +158,8 @@ void Replica::Impl::resolve_dominated(const Record& by) {
 // functions of the records alone, so that nodes making it at once agree, and any real write of the path wins
 // over it.
 void Replica::Impl::repair_around(FolderId folder, const std::string& path, unsigned depth) {
-  if (path == kRootPath || depth > limits::path_bytes) return;
+  // A node that takes nothing over leaves it to the others.
+  if (path == kRootPath || depth > limits::path_bytes || mode(folder) == FolderMode::send_only) return;
   const auto entry = index.get(folder, path);
   if (!entry || !entry->live) return;
   if (entry->live->content.kind != Kind::directory && index.has_live_child(folder, path)) {
@@ -183,6 +187,7 @@ void Replica::Impl::make_directory(FolderId folder, const std::string& path, uns
   clock.observe(repair.hlc);
   if (merge(was, repair).loser_unseen) raise_conflict(was, repair);
   entry.live = repair;
+  entry.held = due_hold(folder, path, entry);
   index.put(folder, path, entry);
   const auto place = std::find_if(push.begin(), push.end(), [&](const Entries::Item& i) {
     return std::visit([](const auto& e) { return e.dot.seq; }, i.entry) > repair.dot.seq;
@@ -267,6 +272,10 @@ Status Replica::restore_conflict(FolderId folder, const std::string& path, const
   const std::string target = as.empty() ? path : as;
   if (!is_canonical_path(target) || target == kRootPath)
     return fail(Error::Code::invalid, "not a path inside the folder: " + target);
+  if (r.mode(folder) == FolderMode::receive_only)
+    return fail(Error::Code::refused, "this node only receives: restore it on another one");
+  if (r.is_ignored(folder, target, conflict->loser.content.kind))
+    return fail(Error::Code::refused, target + " is ignored by " + std::string(kIgnoreFile));
   PathEntry entry = r.index.get(folder, target).value_or(PathEntry{});
   Record record = conflict->loser;
   record.path = target;

@@ -28,6 +28,7 @@ void Replica::Impl::judge_find(std::uint64_t id, Find& find, bool just_changed) 
     return end_find(id, find, State::unavailable);
   }
   const auto entry = index.get(find.path.folder, find.path.path);
+  if (is_withheld(find.path, entry)) return end_find(id, find, State::nowhere);
   const bool live = is_live(entry);
   if (live && entry->pending()) return bring(find);
   if (live && (just_changed || !find.waiting.contains(options.self))) return end_find(id, find, State::here);

@@ -4,6 +4,7 @@
 //   replica_gossip.cpp   links, vectors, the log's streams
 //   replica_accept.cpp   versions heard of or written here, conflicts, repairs of the tree
 //   replica_observe.cpp  what is on disk, turned into versions
+//   replica_held.cpp     what is not to be: ignored paths, folders that only send or only receive
 //   replica_work.cpp     bringing the tree to the live versions
 //   replica_intents.cpp  what a run before was doing when it died
 //   replica_fetch.cpp    contents from peers, and for them
@@ -157,6 +158,7 @@ struct LocalProbe {
   Probe probe;
   std::uint64_t durable_batch = 0;
   std::uint64_t expires_ms = 0;
+  bool never = false;  // this node will not show it
 };
 struct Wait {
   PathKey path{};
@@ -164,6 +166,7 @@ struct Wait {
   Dot dot{};
   Hlc hlc{};
   std::set<NodeId> asked{}, have{}, absent{};
+  std::set<NodeId> never{};  // said that they will not have it
   std::uint64_t own_durable_batch = 0;
   bool over = false, done = false;
 };
@@ -255,6 +258,15 @@ struct Replica::Impl {
   };
   std::deque<CachedDelta> deltas;
   std::size_t deltas_bytes = 0;
+
+  std::map<FolderId, std::shared_ptr<const IgnoreRules>> rules;
+  std::set<FolderId> rules_unsettled;  // changed, and no scan by the new ones is over
+  // A pass over the folder's entries that brings `held` up to date.
+  struct Sweep {
+    std::string cursor;
+    bool release = false;  // sets free, too, what is not ignored any more
+  };
+  std::map<FolderId, Sweep> sweeps;
 
   std::map<FolderId, std::string> stopped;
   std::set<FolderId> scanned;
@@ -354,6 +366,30 @@ struct Replica::Impl {
   void delta_made(JobId id, const Result<Bytes>& delta);
   void keep_signature(const Observation& observation, const PathEntry& before);
 
+  // replica_held.cpp
+  FolderMode mode(FolderId folder) const;
+  bool has_rules(FolderId folder) const;
+  bool is_ignored(FolderId folder, const std::string& path, Kind kind) const;
+  bool is_ignored(FolderId folder, const std::string& path, const PathEntry& entry) const;
+  bool is_ignored(const PathKey& key, const Observation& observation, const PathEntry& entry) const;
+  Held due_hold(FolderId folder, const std::string& path, const PathEntry& entry) const;
+  bool adopt_time(PathEntry& entry) const;
+  bool hold_back(const PathKey& key, const PathEntry& entry);
+  bool has_only_held(const PathKey& directory) const;
+  void hold_for_good(const PathKey& directory);
+  void wake_directory(FolderId folder, const std::string& path);
+  bool is_withheld(const PathKey& key, const std::optional<PathEntry>& entry) const;
+  bool never_shows(FolderId folder, const std::string& path, const Dot& dot) const;
+  void release(const PathKey& key, const Observation& observation, PathEntry& entry);
+  void on_rules(FolderId folder, std::shared_ptr<const IgnoreRules> changed);
+  void settle_held(FolderId folder);
+  void sweep();
+  void keep_unpublished(FolderId folder, const Observation& observation, PathEntry entry);
+  bool heal_unpublished(PathEntry& entry) const;
+  void publish_held(FolderId folder, const std::string& path, const PathEntry& entry);
+  void revert(const PathKey& key);
+  void keep_stray(const std::string& path, const Hash128& hash);
+
   // replica_work.cpp
   void start_work(FolderId folder, const std::string& path, const NodeId& from = {},
                   std::shared_ptr<const Bytes> bytes = nullptr, std::shared_ptr<const Bytes> delta = nullptr);
@@ -367,6 +403,7 @@ struct Replica::Impl {
   void load_intents();
   void look_for_intents();
   void free_slot(unsigned slot);
+  void forget_intents(const PathKey& key);
   bool remember_intent(Work& work);
   void forget_intent(Work& work);
   bool take_intent(const PathKey& key, const Observation& observation, PathEntry& entry);

@@ -71,6 +71,13 @@ bool Replica::Impl::take_intent(const PathKey& key, const Observation& o, PathEn
   return false;
 }
 
+// What is there is nobody's business any more.
+void Replica::Impl::forget_intents(const PathKey& key) {
+  const auto [first, last] = intents.equal_range(key);
+  for (auto it = first; it != last; ++it) free_slot(it->second.slot);
+  intents.erase(first, last);
+}
+
 // Some path below `key` was being made: then so was this directory, perhaps.
 bool Replica::Impl::above_an_intent(const PathKey& key) const {
   const auto next = intents.lower_bound({key.folder, key.path + "/"});

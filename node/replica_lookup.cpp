@@ -79,6 +79,7 @@ void Replica::Impl::on(Peer& peer, Lookup& m) {
   const auto entry = index.get(key.folder, key.path);
   if (entry && entry->live && entry->live->content.kind != Kind::deleted)
     return answer_question(question, {.id = m.id, .what = What::live, .dot = entry->live->dot});
+  if (is_withheld(key, entry)) return answer_question(question, {.id = m.id, .what = What::none});
   want_look(key, question);
 }
 

@@ -24,6 +24,13 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
   }
   if (is_stale(key, observation, as_of)) return effects.push_back(LookAt{folder, path});
   PathEntry entry = index.get(folder, path).value_or(PathEntry{});
+  if (is_ignored(key, observation, entry)) {
+    forget_intents(key);
+    drop_awaited(key);
+    hold_back(key, entry);
+    return no_problem(path);
+  }
+  if (entry.held == Held::ignored) release(key, observation, entry);
   if (!is_damage(key, observation, entry) && !is_our_doing(key, observation, entry))
     take_observation(key, observation, entry);
   unsure.reset();
@@ -152,12 +159,15 @@ void Replica::Impl::vanish_below(FolderId folder, const std::string& directory, 
 
 void Replica::Impl::delete_local(FolderId folder, const std::string& path, const PathEntry& entry,
                                  bool at_start) {
+  if (is_ignored(folder, path, entry)) return;  // it goes with what was above it, and nobody is told
   touched.erase({folder, path});
   PathEntry known = entry;
   Observation absent;
   absent.path = path;
+  absent.state = Observation::State::absent;
   if (take_intent({folder, path}, absent, known)) return start_work(folder, path);
-  if (entry.disk->dot.seq == 0) {  // never anybody's version: a directory made to hold children
+  if (mode(folder) == FolderMode::receive_only) return keep_unpublished(folder, absent, entry);
+  if (entry.disk->dot.seq == 0 && entry.held != Held::unpublished) {  // never anybody's version: a directory made to hold children
     PathEntry gone{entry.live, std::nullopt};
     if (gone.live)
       index.put(folder, path, gone);
@@ -168,7 +178,7 @@ void Replica::Impl::delete_local(FolderId folder, const std::string& path, const
   }
   Record record{.folder = folder, .path = path};
   record.context = entry.disk->context;
-  record.context.raise(entry.disk->dot);
+  if (entry.disk->dot.seq > 0) record.context.raise(entry.disk->dot);
   if (entry.disk->state.content.kind == Kind::file && !unsure) record.base = entry.disk->state.content.hash;
   const Hlc above = std::max(entry.disk->hlc, unsure.value_or(Hlc{}));
   // Found after a start, nobody knows when it was deleted: it yields to whatever was written without
@@ -192,8 +202,9 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
   if (entry.disk && entry.disk->state.present()) {
     DiskState& known = entry.disk->state;
     const bool only_mtime = same_but_for_mtime(known.content, o.disk.content);
-    const bool quiet_directory =
-        is_directory && only_mtime && entry.disk->dot.seq == 0;
+    // What changes its time may be ignored: that keeps no directory alive which was deleted elsewhere.
+    const bool doomed = entry.live && entry.live->content.kind == Kind::deleted && has_rules(folder);
+    const bool quiet_directory = is_directory && only_mtime && (entry.disk->dot.seq == 0 || doomed);
     // Another file of the same content in its place (a copy, renamed) is somebody's write all the same: a deletion elsewhere has not seen it.
     const bool replaced = !is_directory && !at_start && known.print.inode != 0 && known.print.inode != o.disk.print.inode;
     if (only_mtime && !replaced && (known.content.mtime_ns == o.disk.content.mtime_ns || quiet_directory)) {
@@ -206,7 +217,7 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     if (is_directory && only_mtime && touched.contains({folder, o.path}))
       return;  // our own doing; it is set back in a moment
     if (known.content.kind == Kind::directory && !is_directory) vanish_below(folder, o.path, at_start);
-  } else if (o.path == kRootPath && member_ids().size() > 1) {
+  } else if (o.path == kRootPath && member_ids().size() > 1 && mode(folder) != FolderMode::receive_only) {
     // A newcomer's own directory is no news to the others: it takes on the attributes that theirs have.
     Record record{.folder = folder, .path = o.path, .content = o.disk.content};
     record.hlc = {1};
@@ -235,7 +246,7 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     path_changed(folder, o.path);
     return;
   }
-  if (o.disk.content.kind == Kind::file && !o.content && entry.disk &&
+  if (o.disk.content.kind == Kind::file && !o.content && mode(folder) != FolderMode::receive_only && entry.disk &&
       entry.disk->state.content.kind == Kind::file) {
     const Hash128 base = entry.disk->state.content.hash;
     const auto signature = base == o.disk.content.hash ? nullptr : index.signature(base);
@@ -272,6 +283,7 @@ void Replica::Impl::wrote_late(FolderId folder, const LateWrite& late) {
   record.base = late.replaced;
   PathEntry entry = index.get(folder, path).value_or(PathEntry{});
   if (entry.live && !worth_a_conflict(entry.live->content, record.content)) return;
+  if (mode(folder) == FolderMode::receive_only) return keep_stray(path, record.content.hash);
   record.hlc = next_time(entry.live ? entry.live->hlc : Hlc{});
   record.dot = next_dot();
   kept.insert(record.content.hash);
@@ -306,13 +318,15 @@ void Replica::Impl::delta_made(JobId id, const Result<Bytes>& delta) {
 // Makes a version of what was seen on disk.
 void Replica::Impl::publish(FolderId folder, const Observation& o, const PathEntry& entry, bool at_start,
                             std::optional<Entries::Attachment> attachment) {
+  if (mode(folder) == FolderMode::receive_only) return keep_unpublished(folder, o, entry);
   Record record{.folder = folder, .path = o.path, .content = o.disk.content};
   Hlc above = unsure.value_or(Hlc{});
-  if (entry.disk && entry.disk->dot.seq > 0) {
+  if (entry.disk && (entry.disk->dot.seq > 0 || entry.held == Held::unpublished)) {
     record.context = entry.disk->context;
-    record.context.raise(entry.disk->dot);
+    if (entry.disk->dot.seq > 0) record.context.raise(entry.disk->dot);
     above = std::max(entry.disk->hlc, above);
-    if (entry.disk->state.content.kind == Kind::file && !unsure) record.base = entry.disk->state.content.hash;
+    const bool was_a_version = entry.disk->state.content.kind == Kind::file && entry.held != Held::unpublished;
+    if (was_a_version && !unsure) record.base = entry.disk->state.content.hash;
   } else if (!entry.disk && entry.live && entry.live->content.kind == Kind::deleted) {
     record.context =
         entry.live->context;  // its absence here was the tombstone's doing: the writer has seen that

@@ -8,8 +8,9 @@ namespace syncline {
 bool Replica::Impl::shows(FolderId folder, const std::string& path, const Dot& dot, Hlc hlc) const {
   const auto entry = index.get(folder, path);
   if (!entry) return false;
+  if (entry->held == Held::unpublished) return false;
   if (entry->disk && (entry->disk->dot == dot || entry->disk->context.covers(dot))) return true;
-  return entry->live && !entry->pending() &&
+  return entry->live && !entry->behind() &&
          (entry->live->dot == dot || entry->live->hlc > hlc || entry->live->context.covers(dot));
 }
 
@@ -24,7 +25,10 @@ void Replica::Impl::path_changed(FolderId folder, const std::string& path) {
   bool flush = false;
   for (auto& [key, p] : probes) {
     if (p.durable_batch != 0 || p.probe.folder != folder || p.probe.path != path) continue;
-    if (!shows(folder, path, p.probe.dot, p.probe.hlc)) continue;
+    if (!shows(folder, path, p.probe.dot, p.probe.hlc)) {
+      p.never = never_shows(folder, path, p.probe.dot);
+      continue;
+    }
     p.durable_batch = kThisCommit;
     flush |= p.probe.durable;
   }
@@ -36,8 +40,9 @@ void Replica::Impl::path_changed(FolderId folder, const std::string& path) {
 void Replica::Impl::answer_probes() {
   for (auto it = probes.begin(); it != probes.end();) {
     LocalProbe& p = it->second;
-    const bool answered = p.durable_batch != 0 && (!p.probe.durable || durable >= p.durable_batch);
-    if (answered) send(p.peer, Lane::control, ProbeAnswer{p.probe.id});
+    const bool shown = p.durable_batch != 0 && (!p.probe.durable || durable >= p.durable_batch);
+    const bool answered = shown || p.never;
+    if (answered) send(p.peer, Lane::control, ProbeAnswer{p.probe.id, !shown});
     it = answered || now.mono_ms > p.expires_ms ? probes.erase(it) : std::next(it);
   }
 }
@@ -45,7 +50,7 @@ void Replica::Impl::answer_probes() {
 void Replica::Impl::on(Peer& peer, ProbeAnswer& m) {
   const auto it = waits.find(m.id);
   if (it == waits.end()) return;
-  it->second.have.insert(peer.node);
+  (m.never ? it->second.never : it->second.have).insert(peer.node);
   check_wait(m.id, it->second);
 }
 
@@ -53,6 +58,7 @@ void Replica::Impl::on(Peer& peer, ProbeAnswer& m) {
 void Replica::Impl::ask_waits(const NodeId& node) {
   for (auto& [id, wait] : waits) {
     if (wait.over || wait.have.contains(node)) continue;
+    wait.never.erase(node);
     wait.asked.insert(node);
     send(node, Lane::control,
          Probe{id, wait.path.folder, wait.path.path, wait.dot, wait.hlc, wait.goal.durable});
@@ -73,9 +79,10 @@ void Replica::Impl::check_wait(std::uint64_t id, Wait& wait) {
   for (const NodeId& m : members) {
     if (wait.have.contains(m)) continue;
     const auto link = links.find(m);
+    const bool willing = !wait.never.contains(m);
     const bool present = m == options.self || (link != links.end() && link->second.greeted);
     const bool counts = m == options.self || (present && link->second.ready);
-    if (!present || (!counts && wait.goal.who == WaitGoal::Who::all))
+    if (!present || !willing || (!counts && wait.goal.who == WaitGoal::Who::all))
       wait.absent.insert(m);
     else
       ++reachable_lacking;
@@ -103,6 +110,10 @@ Result<std::uint64_t> Replica::start_wait(FolderId folder, const std::string& pa
   Impl& r = *impl_;
   r.now = now;
   const auto entry = r.index.get(folder, path);
+  if (r.is_ignored(folder, path, Kind::file))
+    return fail(Error::Code::refused, path + ": is ignored by " + std::string(kIgnoreFile));
+  if (entry && entry->held == Held::unpublished)
+    return fail(Error::Code::refused, path + ": was changed here, and this folder only receives");
   if (!entry || !entry->disk || !entry->disk->state.present() || entry->disk->dot.seq == 0) {
     return fail(Error::Code::not_found, path + ": this node has no such path");
   }

@@ -75,7 +75,7 @@ void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const
     if (bytes || delta) w.next_bytes = std::move(bytes), w.next_delta = std::move(delta), w.next_dot = live.dot, w.next_from = from;
     return abandon_fetch(key, live.content);
   }
-  if (publishing.contains(key)) return;
+  if (publishing.contains(key) || hold_back(key, entry)) return;
   const DiskState disk = entry.disk ? entry.disk->state : DiskState{};
   const bool bulk = live.content.kind == Kind::file && live.content.size > limits::range_bytes && !bytes &&
                     !delta && !holds(disk, live.content);
@@ -169,6 +169,7 @@ void Replica::Impl::content_failed(const PathKey& key, std::uint64_t again_ms) {
 
 void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   const auto entry = index.get(key.folder, key.path);
+  if (entry && hold_back(key, *entry)) return end_work(key);  // ignored since
   work.applying = true;
   work.expected = entry && entry->disk ? entry->disk->state : DiskState{};
   const Content& old = work.expected.content;
@@ -197,6 +198,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
     DiskState made;
     made.content = {.kind = Kind::directory, .mode = 0755};
     above.disk = OnDisk{made, {}, {}, {}};
+    heal_unpublished(above);
     index.put(key.folder, parent, above);
     touch_parent(key.folder, parent);
   }
@@ -208,6 +210,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
         entry.disk.reset(), hasten(key.folder, parent_path(key.path));
       else
         entry.disk = OnDisk{result.disk, work.target.dot, work.target.context, work.target.hlc};
+      if (entry.live && entry.live->dot.seq == 0) entry.live.reset();  // what took back a change of this node's
       index.put(key.folder, key.path, entry);
       if (work.signature) index.put_signature(work.target.content.hash, *work.signature);
       if (before && before->state.content.kind == Kind::file &&
@@ -224,7 +227,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       retries.erase(key);
       touch_parent(key.folder, key.path);
       if (work.target.content.kind == Kind::directory) touch(key);
-      if (work.target.content.kind == Kind::deleted) drop_made_parent(key.folder, std::string(parent_path(key.path)));
+      if (work.target.content.kind == Kind::deleted) drop_made_parent(key.folder, std::string(parent_path(key.path))), wake_directory(key.folder, std::string(parent_path(key.path)));
       if (result.displaced) local_version_displaced(key, *result.displaced, before);
       path_changed(key.folder, key.path);
       break;
@@ -241,6 +244,10 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       const unsigned failures = retries.count(key);
       if (failures >= 3)
         effects.push_back(LookAt{key.folder, key.path, true});
+      if (failures >= 8 && has_only_held(key)) {
+        hold_for_good(key);
+        break;
+      }
       if (failures == 8)
         problem(key.path, "deleted elsewhere, but it has entries here that are not synced");
       retry_later(key);
@@ -274,6 +281,7 @@ void Replica::Impl::drop_made_parent(FolderId folder, const std::string& path) {
   if (path.empty()) return;
   const auto entry = index.get(folder, path);
   if (!entry || entry->live || !entry->disk || !entry->disk->state.present() || entry->disk->dot.seq > 0) return;
+  if (entry->held != Held::no) return;
   if (index.has_live_child(folder, path)) return;
   Record record{.folder = folder, .path = path};
   record.hlc = Hlc{}.next();
@@ -285,6 +293,7 @@ void Replica::Impl::drop_made_parent(FolderId folder, const std::string& path) {
 // without having seen ours.
 void Replica::Impl::local_version_displaced(const PathKey& key, const DiskState& displaced,
                                             const std::optional<OnDisk>& before) {
+  if (mode(key.folder) == FolderMode::receive_only) return keep_stray(key.path, displaced.content.hash);
   Record record{.folder = key.folder, .path = key.path, .content = displaced.content};
   Hlc above;
   if (before && before->dot.seq > 0) {

@@ -16,7 +16,7 @@ using json::Json;
 // The word in "request".
 std::string_view request_name(const ControlRequest& request) {
   static constexpr std::array<std::string_view, std::variant_size_v<ControlRequest>> words{
-      "status", "ready", "members", "invite", "conflicts", "show", "restore", "drop", "wait"};
+      "status", "ready", "members", "invite", "conflicts", "show", "restore", "drop", "wait", "revert"};
   return words[request.index()];
 }
 
@@ -158,12 +158,15 @@ template Result<ConflictsReply> decode_reply(std::string_view);
 template Result<ConflictShowReply> decode_reply(std::string_view);
 template Result<RestoreReply> decode_reply(std::string_view);
 template Result<WaitReply> decode_reply(std::string_view);
+template Result<RevertReply> decode_reply(std::string_view);
 
 std::string json_text(const ControlReply& reply, int indent) {
   Json object = std::visit([](const auto& r) { return json::to_json(r); }, reply);
   if (std::holds_alternative<ConflictsReply>(reply)) return line(object["conflicts"], indent);
   return line(object, indent);
 }
+
+std::string folders_json(const StatusReply& status) { return line(json::to_json(status)["folders"]); }
 
 std::string json_text(const SetupReport& report) { return line(json::to_json(report)); }
 

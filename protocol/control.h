@@ -151,11 +151,23 @@ struct WaitRequest {  // Error::not_found: no such path on this node
   bool operator==(const WaitRequest&) const = default;
 };
 
+// What was changed on this node in a folder that only receives is given up.
+struct RevertReply {
+  std::uint64_t paths = 0;  // so many were changed
+  bool operator==(const RevertReply&) const = default;
+};
+struct RevertRequest {  // Error::not_found: nothing was changed there
+  using Reply = RevertReply;
+  std::string folder;  // name; may be empty where there is one
+  std::string path;    // absolute, or relative to the folder: it and all below; empty: the whole folder
+  bool operator==(const RevertRequest&) const = default;
+};
+
 using ControlRequest =
     std::variant<StatusRequest, ReadyRequest, MembersRequest, InviteRequest, ConflictsRequest,
-                 ConflictShowRequest, ConflictRestoreRequest, ConflictDropRequest, WaitRequest>;
+                 ConflictShowRequest, ConflictRestoreRequest, ConflictDropRequest, WaitRequest, RevertRequest>;
 using ControlReply = std::variant<Done, StatusReply, ReadyReply, MembersReply, InviteReply, ConflictsReply,
-                                  ConflictShowReply, RestoreReply, WaitReply>;
+                                  ConflictShowReply, RestoreReply, WaitReply, RevertReply>;
 
 // Lines without their newline. Decoding fails with Error::invalid (malformed, missing or too long) or, for a
 // reply, with the error that the node sent. encode_reply turns a reply above limits::control_reply_bytes into
@@ -178,6 +190,8 @@ struct SetupReport {
   std::string home, folder, listen, http;
 };
 std::string json_text(const SetupReport& report);
+// What `syncline folder list --json` prints: the array of a status's folders.
+std::string folders_json(const StatusReply& status);
 
 // The body of POST /v1/wait: WaitRequest's fields, all but "path" optional.
 Result<WaitRequest> parse_wait(std::string_view json);

@@ -36,11 +36,18 @@ void fields(Io& io, T& v) {
       io("since_seconds", v.since_seconds);
 }
 
+template <class Io, json::Is<HeldStatus> T>
+void fields(Io& io, T& v) {
+  io("path", v.path, limits::path_bytes), io("changed_here", v.here);
+}
+
 template <class Io, json::Is<FolderStatus> T>
 void fields(Io& io, T& v) {
   io("name", v.name), io("path", v.path), io("state", v.state), io("reason", v.reason);
   io("files", v.files), io("bytes", v.bytes), io("directories", v.directories);
   io("pending", v.pending), io("conflicts", v.conflicts);
+  io("mode", v.mode), io("rules", v.rules), io("unpublished", v.unpublished), io("unapplied", v.unapplied);
+  io("held", v.held, limits::status_held);
 }
 
 template <class Io, json::Is<TransferStatus> T>
@@ -116,6 +123,11 @@ void fields(Io& io, T& v) {
   io("path", v.path, limits::control_path_bytes);
 }
 
+template <class Io, json::Is<RevertReply> T>
+void fields(Io& io, T& v) {
+  io("paths", v.paths);
+}
+
 template <class Io, json::Is<SetupReport> T>
 void fields(Io& io, T& v) {
   io("node", v.node), io("id", v.id), io("cluster", v.cluster), io("home", v.home), io("folder", v.folder);
@@ -145,6 +157,10 @@ void fields(Io& io, T& v) { io("id", v.id, limits::name_bytes); }
 template <class Io, json::Is<ConflictRestoreRequest> T>
 void fields(Io& io, T& v) {
   io("id", v.id, limits::name_bytes), io("as", v.as, limits::control_path_bytes);
+}
+template <class Io, json::Is<RevertRequest> T>
+void fields(Io& io, T& v) {
+  io("folder", v.folder, limits::name_bytes), io("path", v.path, limits::control_path_bytes);
 }
 template <class Io, json::Is<WaitRequest> T>  // without "nodes", which is a word or a number
 void fields(Io& io, T& v) {

@@ -25,6 +25,13 @@ struct PeerStatus {
 
 enum class FolderState : std::uint8_t { ok, scanning, catching_up, stopped };
 
+// A path that is not as the cluster has it, and is not to be.
+struct HeldStatus {
+  std::string path;
+  bool here = false;  // changed on this node and not published; else changed elsewhere and not taken over
+  bool operator==(const HeldStatus&) const = default;
+};
+
 struct FolderStatus {
   std::string name;
   std::string path;
@@ -35,6 +42,10 @@ struct FolderStatus {
   std::uint64_t directories = 0;
   std::uint64_t pending = 0;    // versions known but not yet visible here
   std::uint64_t conflicts = 0;  // open
+  std::string mode{};           // send-receive, receive-only, send-only
+  std::uint64_t rules = 0;      // of .synclineignore
+  std::uint64_t unpublished = 0, unapplied = 0;  // paths changed here, elsewhere, that the mode keeps back
+  std::vector<HeldStatus> held{};                // of these, at most limits::status_held
   bool operator==(const FolderStatus&) const = default;
 };
 

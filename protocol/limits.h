@@ -44,6 +44,7 @@ inline constexpr std::size_t control_clients = 64;
 inline constexpr std::size_t control_path_bytes = 8 * 1024;       // an absolute path in a request
 inline constexpr std::size_t status_transfers = 1024;             // shown at once
 inline constexpr std::size_t status_problems = 10'000;
+inline constexpr std::size_t status_held = 1000;                  // paths that a folder's mode keeps back, shown at once
 inline constexpr std::size_t rate_periods = 32;                   // of a bandwidth schedule
 inline constexpr std::size_t conflicts_listed = 100'000;
 inline constexpr std::uint64_t wait_timeout_ms = 3600ull * 1000;

@@ -145,8 +145,8 @@ void get(Reader& r, Probe& m) {
   if (!is_canonical_path(m.path)) r.fail();
 }
 
-void put(Writer& w, const ProbeAnswer& m) { w.varint(m.id); }
-void get(Reader& r, ProbeAnswer& m) { m.id = r.varint(); }
+void put(Writer& w, const ProbeAnswer& m) { w.varint(m.id), w.u8(m.never ? 1 : 0); }
+void get(Reader& r, ProbeAnswer& m) { m.id = r.varint(), m.never = r.u8() != 0; }
 
 void put(Writer& w, const Refusal& m) { w.id(m.actor), w.varint(m.ahead_ms); }
 void get(Reader& r, Refusal& m) {

@@ -119,6 +119,7 @@ struct Probe {
 };
 struct ProbeAnswer {
   std::uint64_t id = 0;
+  bool never = false;  // it will not be shown: the path is ignored there, or the node does not take over what others write
   bool operator==(const ProbeAnswer&) const = default;
 };
 

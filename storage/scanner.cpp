@@ -48,7 +48,7 @@ bool differs(const PathEntry* known, const FileStat& found) {
 }  // namespace
 
 Scanner::Scanner(FileSystem& fs, const IndexReader& index, ScanOptions options)
-    : fs_(fs), index_(index), options_(std::move(options)), walk_(fs, options_.subtree) {
+    : fs_(fs), index_(index), options_(std::move(options)), walk_(fs, options_.subtree, options_.ignore.get()) {
   assert(options_.check_marker);
 }
 
@@ -179,10 +179,12 @@ void Scanner::met(const WalkEntry& entry, const PathEntry* known, ScanSlice& sli
 void Scanner::missing(const Indexed& item) {
   if (!is_present(item.second)) return;
   if (!blocked_.empty() && is_below(item.first, blocked_)) return;
+  const bool directory = item.second.disk->state.content.kind == Kind::directory;
+  if (options_.ignore && options_.ignore->ignores(item.first, directory)) return;
   ++totals_.absent;
   Look look;
   look.path = item.first;
-  look.directory = item.second.disk->state.content.kind == Kind::directory;
+  look.directory = directory;
   absences_.push_back(std::move(look));
 }
 

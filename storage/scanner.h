@@ -2,10 +2,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "protocol/error.h"
+#include "protocol/ignore.h"
 #include "storage/index.h"
 #include "storage/look.h"
 #include "storage/scanner_walk.h"
@@ -16,6 +18,8 @@ struct ScanOptions {
   FolderId folder = 1;
   std::string subtree;     // "" = the whole folder; else this path and all below it
   std::string moved_from;  // where `subtree` was before a rename: every look says where its path was
+  // What they ignore is not entered, compared or missed. Null: nothing is ignored.
+  std::shared_ptr<const IgnoreRules> ignore;
   // Folder::check_marker. Asked after what an absence was concluded from, and before the absence is given
   // out.
   std::function<Status()> check_marker;

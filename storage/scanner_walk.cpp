@@ -13,7 +13,8 @@ constexpr std::size_t kStatBatch = 256;
 
 }  // namespace
 
-TreeWalk::TreeWalk(FileSystem& fs, std::string start) : fs_(fs), start_(std::move(start)) {}
+TreeWalk::TreeWalk(FileSystem& fs, std::string start, const IgnoreRules* ignore)
+    : fs_(fs), start_(std::move(start)), ignore_(ignore) {}
 
 Status TreeWalk::open() {
   if (start_.empty()) {
@@ -24,7 +25,8 @@ Status TreeWalk::open() {
   }
   current_.path = start_;
   Result<FileStat> stat = fs_.stat(start_);
-  if (!stat && stat.error().code == Error::Code::not_found) {
+  const bool directory = stat && stat->type == FileType::directory;
+  if ((!stat && stat.error().code == Error::Code::not_found) || (ignore_ && ignore_->ignores(start_, directory))) {
     at_end_ = true;
   } else {
     arrive(std::move(stat));
@@ -60,13 +62,15 @@ bool TreeWalk::next_item() {
       const std::span<const DirectoryItem> rest = std::span(level.items).subspan(level.next);
       level.stats = fs_.stat_many(level.directory, rest.first(std::min(rest.size(), kStatBatch)));
     }
-    const std::string& name = level.items[level.next].name;
+    const auto& [name, type] = level.items[level.next];
     Result<FileStat> stat = std::move(level.stats[level.next - level.stats_begin]);
     ++level.next;
     if (!stat && stat.error().code == Error::Code::not_found) continue;
     current_.path.assign(level.directory);
     if (!current_.path.empty()) current_.path += '/';
     current_.path += name;
+    // What is above has been entered, and so is not ignored.
+    if (ignore_ && ignore_->excludes(current_.path, (stat ? stat->type : type) == FileType::directory)) continue;
     arrive(std::move(stat));  // may push a level: `level` and `name` are not to be used any more
     return true;
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "protocol/error.h"
+#include "protocol/ignore.h"
 #include "storage/file_system.h"
 
 namespace syncline {
@@ -23,12 +24,13 @@ struct WalkEntry {
 };
 
 // Every path below `start` ("" = the root; otherwise `start` itself comes first) in preorder, names sorted
-// bytewise: the order of the index. Skips `.syncline` at the root. Follows no symlink. What vanishes
+// bytewise: the order of the index. Skips `.syncline` at the root, and what the rules ignore. Follows no symlink. What vanishes
 // meanwhile is left out. Holds the names of the directories on the way to the present path, and nothing else.
 // One thread.
 class TreeWalk {
  public:
-  TreeWalk(FileSystem& fs, std::string start);
+  // `ignore` may be null, and outlives this.
+  TreeWalk(FileSystem& fs, std::string start, const IgnoreRules* ignore = nullptr);
   // To be called first. The error of listing the root (only where `start` is the root).
   Status open();
   bool root_is_empty() const { return root_is_empty_; }
@@ -50,6 +52,7 @@ class TreeWalk {
 
   FileSystem& fs_;
   std::string start_;
+  const IgnoreRules* ignore_;
   std::vector<Level> levels_;
   WalkEntry current_;
   bool at_end_ = false;

@@ -162,7 +162,7 @@ Message example() {
   Want want{{{*rc::gen::arbitrary<std::uint64_t>(), 1, "a/b", {}, 9, {}, Encoding::raw, 3, 5}}};
   return *rc::gen::element<Message>(Hello{1, "n", 5, r.dot.actor, true, *vector()}, Announce{r.dot.actor, true, *vector()}, Digest{},
                                     AskVector{}, Need{{{r.dot.actor, 4}}}, entries, want, Piece{1, 2, "xy"}, Unavailable{8},
-                                    Probe{1, 1, "p", r.dot, r.hlc, true}, ProbeAnswer{5}, Refusal{r.dot.actor, 100},
+                                    Probe{1, 1, "p", r.dot, r.hlc, true}, ProbeAnswer{5, false}, ProbeAnswer{6, true}, Refusal{r.dot.actor, 100},
                                     Lookup{6, 1, "a/b"}, LookupAnswer{6, LookupAnswer::What::live, r.dot},
                                     LookupAnswer{6, LookupAnswer::What::none, {}}, LookupAnswer{6, LookupAnswer::What::unsure, {}});
 }

@@ -172,6 +172,7 @@ std::string to_text(const Event& event, const World&) {
     std::string operator()(const Durable& e) const { return fmt::format("durable {}", e.batch); }
     std::string operator()(const FolderStopped& e) const { return "folder stopped: " + e.reason; }
     std::string operator()(const ScanFinished&) const { return "scan finished"; }
+    std::string operator()(const IgnoreChanged& e) const { return fmt::format("{} ignore rules", e.rules->size()); }
     std::string operator()(const WroteLate& e) const {
       return fmt::format("wrote late \"{}\" {}", e.late.path, to_text(e.late.disk.content));
     }

@@ -28,7 +28,7 @@ TEST(Config, what_is_written_is_read_back) {
   c.name = "web-1.example_x", c.listen = "[::]:9000", c.http = "127.0.0.1:0",
   c.advertise = {"192.0.2.7:9000", "[2001:db8::7]:1"};
   c.log = LogLevel::debug, c.ready_without_majority = true, c.rescan_seconds = 10;
-  c.folder = {"/srv/a \"b\" \\ c\t#d/\xc3\xa9", Durability::strict};
+  c.folder = {"/srv/a \"b\" \\ c\t#d/\xc3\xa9", Durability::strict, FolderMode::receive_only};
   c.bandwidth = {"20 MiB/s", {"08:00-18:00 5 MiB/s", "22:00-06:00 unlimited"}};
   const auto back = parse(config_text(c));
   ASSERT_TRUE(back) << back.error().message << "\n" << config_text(c);
@@ -67,6 +67,8 @@ TEST(Config, every_error_names_its_file_and_line) {
       {"name = \"a\"\n[folder]\npath = \"/x\"\ndurability = \"much\"\n",
        "home/config.toml:4: ", "\"group\", \"strict\""},
       {"name = \"a\"\n[folder]\npath = \"/x\"\n[limits]\nrescan_seconds = 9\n", "home/config.toml:5: ", "10"},
+      {"name = \"a\"\n[folder]\npath = \"/x\"\nmode = \"mute\"\n",
+       "home/config.toml:4: ", "\"send-receive\", \"receive-only\", \"send-only\""},
       {"name = \"a\"\n[limits]\nupload = \"5\"\n", "home/config.toml:3: ", "like \"20 MiB/s\""},
       {"name = \"a\"\n[limits]\nschedule = [\"8-18 5 MiB/s\"]\n", "home/config.toml:3: ", "08:00-18:00"},
       {"name = \"a\"\nname = \"b\"\n", "home/config.toml:2: ", ""},

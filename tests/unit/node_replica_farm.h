@@ -10,6 +10,7 @@
 
 #include "node/file_jobs.h"
 #include "node/replica.h"
+#include "protocol/member.h"
 #include "protocol/messages.h"
 #include "storage/file_system_memory.h"
 #include "storage/folder.h"
@@ -43,7 +44,9 @@ class ReplicaFarm {
     bool blind = false;  // looks are not made
   };
 
-  explicit ReplicaFarm(std::size_t count) : machines(count), key_(Key32{}) {
+  // With `members` each knows all the others from the start.
+  explicit ReplicaFarm(std::size_t count, bool members = false, const std::map<std::size_t, FolderMode>& modes = {})
+      : machines(count), key_(Key32{}) {
     for (std::size_t n = 0; n < count; ++n) {
       Machine& m = machines[n];
       m.disk = std::make_unique<MemoryFileSystem>(
@@ -55,7 +58,10 @@ class ReplicaFarm {
       options.self = node(n);
       options.name = "n" + std::to_string(n);
       options.actor.bytes.fill(static_cast<std::uint8_t>(n + 1));
-      options.actor_certificate = "certificate";
+      Actor actor{options.actor, options.self, {}};
+      options.actor_certificate = encode_actor(actor);
+      if (members) options.members = all_but(count);
+      if (modes.contains(n)) options.modes[1] = modes.at(n);
       m.replica = std::make_unique<Replica>(*m.index, options);
     }
   }

@@ -34,6 +34,7 @@ TEST(ControlRequest, every_request_survives_the_wire) {
   round_trip(ConflictShowRequest{"0123456789ab"});
   round_trip(ConflictRestoreRequest{"0123", "other/name.jpg"});
   round_trip(ConflictDropRequest{"0123"});
+  round_trip(RevertRequest{"uploads", "a/b.jpg"});
   round_trip(WaitRequest{"uploads", "a/b.jpg", {WaitFor::What::all, 0}, true, 1});
   round_trip(WaitRequest{"", "/srv/a", {WaitFor::What::majority, 0}, false, 0});
   round_trip(WaitRequest{"", "a\nb\"c", {WaitFor::What::count, 7}, false, 3'600'000});
@@ -100,6 +101,7 @@ TEST(ControlReply, status_has_the_promised_shape) {
   s.id.bytes[0] = 0xab;
   s.peers.push_back({"web2", {}, "192.0.2.8:7440", true, true, 12, 350, 1000, 2000, 60});
   s.folders.push_back({"uploads", "/srv/uploads", FolderState::catching_up, "why", 3, 4096, 2, 1, 0});
+  s.folders[0].mode = "receive-only", s.folders[0].rules = 2, s.folders[0].unpublished = 1, s.folders[0].held = {{"a\xff", true}};
   s.transfers.push_back({"uploads", "big.iso", 1000, 10, 5, "web2"});
   s.problems.push_back({"uploads", "bad\xff", "name is not UTF-8", {1}});
   const auto json = nlohmann::json::parse(json_text(s));
@@ -114,6 +116,9 @@ TEST(ControlReply, status_has_the_promised_shape) {
   EXPECT_EQ(json["folders"][0]["files"], 3);
   EXPECT_EQ(json["folders"][0]["bytes"], 4096);
   EXPECT_EQ(json["folders"][0]["path"], "/srv/uploads");
+  EXPECT_EQ(json["folders"][0]["mode"], "receive-only");
+  EXPECT_EQ(json["folders"][0]["held"][0]["changed_here"], true);
+  EXPECT_EQ(json["folders"], nlohmann::json::parse(folders_json(s)));
   EXPECT_EQ(json["problems"][0]["path_hex"], "626164ff");
 
   const auto back = decode_reply<StatusReply>(encode_reply(ControlReply(s)));

@@ -183,6 +183,23 @@ TEST(Scanner, DifferencesAreFound) {
   EXPECT_EQ(found.totals.absent, 3u);
 }
 
+TEST(Scanner, IgnoredPathsAreNeitherEnteredNorMissed) {
+  World world;
+  for (const char* file : {"cache/a", "cache/b/c", "d/x.tmp", "d/x.jpg", "gone.tmp", "gone.jpg"}) world.write(file);
+  world.learn_all();
+  for (const char* path : {"cache/a", "gone.tmp", "gone.jpg"}) world.fs.app_remove(path);
+  for (const char* path : {"cache/new", "d/new.tmp", "d/new.jpg"}) world.write(path);
+  world.fs.log_accesses(true);
+  ScanOptions with = world.options();
+  with.ignore = std::make_shared<IgnoreRules>(IgnoreRules::parse("/cache/\n*.tmp\n"));
+  const Found found = world.scan(with);
+  EXPECT_THAT(found.changed, ElementsAre("d", "d/new.jpg"));
+  EXPECT_THAT(found.absent, ElementsAre("gone.jpg"));
+  EXPECT_EQ(std::ranges::count(world.fs.take_log(), "list cache"), 0);
+  with.subtree = "cache/b";
+  EXPECT_THAT(world.scan(with).looks, IsEmpty());
+}
+
 TEST(Scanner, ADirectorysChangeTimeAndSizeAreNobodysBusiness) {
   World world;
   world.write("d/1");
