@@ -45,6 +45,12 @@ void take_client(const ImportClient& client, ImportResult& result) {
   }
   const std::string daemon = folder->path.empty() ? there.path : folder->path;
   folder->windows = folder->windows || here.windows || there.windows;
+  folder->rules.insert(folder->rules.end(), client.rules.begin(), client.rules.end());
+  const bool from_above = !client.sources.front().ends_with('/') && from.module.empty();
+  if (from_above && std::ranges::any_of(client.rules, [](const std::string& rule) { return rule.find(" /") == 1; }))
+    result.notes.push_back(
+        "a rule that begins with / counts from the folder; the client line, whose source has no / at its end, counted from the "
+        "directory above: take the folder's own name out of such rules");
   folder->path = pushes ? here.path : daemon;
   folder->other = pushes ? daemon : here.path;
 }

@@ -30,6 +30,7 @@ struct ImportFolder {
   std::string listen_host;         // `address`; empty: every one
   bool windows = false;            // a path of it was a Windows one
   std::string other;               // its path on the servers that have copies; empty: the same
+  std::vector<std::string> rules{};  // of its .synclineignore
 };
 
 struct ImportResult {
@@ -46,6 +47,8 @@ ImportResult import_rsync(std::string_view conf, const std::string& file,
 std::string render(const ImportResult& result);
 std::string import_json(const ImportResult& result);
 
+// The .synclineignore of one of the folders, empty where it needs none.
+std::string import_ignore(const ImportResult& result, std::size_t folder);
 // The config.toml of one of the folders, as the node reads it; and the shell commands from here to there.
 std::string import_config(const ImportResult& result, std::size_t folder);
 std::vector<std::string> import_commands(const ImportResult& result);

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "cli/import_tables.h"
 #include "protocol/control_text.h"
 
@@ -92,7 +95,11 @@ class Reader {
 
   void answer(const RsyncOption& option, const std::string& shown, std::string_view value) {
     if (std::string_view(option.name) == "fsync") out_.fsync = true;
-    say(shown, option.shows_value ? printable(value) : "", option.verdict, option.text);
+    ImportRules said = rules_of_option(option.name, value);
+    std::ranges::move(said.rules, std::back_inserter(out_.rules));
+    const bool taken = said.problem.empty();
+    say(shown, option.shows_value ? printable(value) : "", taken ? option.verdict : Verdict::unsupported,
+        taken ? option.text : printable(said.problem));
   }
 
   // The value of an option that wants one: behind the equals sign, or the next word.

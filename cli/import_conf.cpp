@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "cli/import_tables.h"
 #include "protocol/control_text.h"
@@ -90,6 +91,9 @@ class Reader {
     else
       say(known->name, known->shows_value ? printable(value) : "", known->verdict, known->text);
     ImportFolder& folder = in_module_ ? out_.folders.back() : global_;
+    ImportRules said = rules_of_parameter(known->name, value);
+    std::ranges::move(said.rules, std::back_inserter(folder.rules));
+    if (!said.problem.empty()) say(known->name, printable(value), Verdict::unsupported, printable(said.problem));
     switch (known->effect) {
       case ConfEffect::path: {
         const ImportPlace place = place_of(value);
@@ -112,6 +116,7 @@ class Reader {
     if (folder.path.empty()) folder.path = global_.path, folder.windows = global_.windows;
     if (folder.allow.empty()) folder.allow = global_.allow;
     if (folder.listen_host.empty()) folder.listen_host = global_.listen_host;
+    if (folder.rules.empty()) folder.rules = global_.rules;
   }
 
   const std::string& file_;

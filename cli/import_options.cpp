@@ -7,8 +7,10 @@ namespace syncline {
 namespace {
 
 constexpr auto kTaken = Verdict::taken, kNot = Verdict::not_needed, kNo = Verdict::unsupported;
-constexpr const char* kIgnore =
-    "ignore rules do not exist yet: what must not be synced has to be moved out of the folder";
+constexpr const char* kRules = "a rule of .synclineignore in the folder, which all servers share";
+constexpr const char* kRuleFile =
+    "its lines are rules of .synclineignore as they are: append them. The file was not read";
+constexpr const char* kNoSizes = "no rules by size: .synclineignore knows names";
 constexpr const char* kOwner =
     "owner and group are not synced: a replaced file keeps its owner, a new one takes its directory's";
 constexpr const char* kSymlinks = "a symlink travels as a symlink, whatever it points to";
@@ -129,17 +131,19 @@ constexpr std::array kOptions = std::to_array<RsyncOption>({
     {"remote-option", 'M', true, false, kNot, "both sides run a node"},
     {"blocking-io", 0, false, false, kNot, kLinks},
     {"protocol", 0, true, true, kNot, "the members of a cluster run the same version"},
-    {"cvs-exclude", 'C', false, false, kNo, kIgnore},
-    {"exclude", 0, true, true, kNo, kIgnore},
-    {"exclude-from", 0, true, true, kNo, kIgnore},
-    {"include", 0, true, true, kNo, kIgnore},
-    {"include-from", 0, true, true, kNo, kIgnore},
-    {"filter", 'f', true, true, kNo, kIgnore},
-    {"F", 'F', false, false, kNo, kIgnore},
+    {"cvs-exclude", 'C', false, false, kTaken, kRules},
+    {"exclude", 0, true, true, kTaken, kRules},
+    {"exclude-from", 0, true, true, kTaken, kRuleFile},
+    {"include", 0, true, true, kTaken, kRules},
+    {"include-from", 0, true, true, kTaken,
+     "its lines are rules of .synclineignore with \"+ \" in front: append them so. The file was not read"},
+    {"filter", 'f', true, true, kTaken, kRules},
+    {"F", 'F', false, false, kNo,
+     "one list of rules for the folder: put those of the .rsync-filter files into .synclineignore, with their directories' paths in front"},
     {"files-from", 0, true, true, kNo, "the whole folder is synced"},
     {"from0", '0', false, false, kNot, "there are no lists of files"},
-    {"max-size", 0, true, true, kNo, kIgnore},
-    {"min-size", 0, true, true, kNo, kIgnore},
+    {"max-size", 0, true, true, kNo, kNoSizes},
+    {"min-size", 0, true, true, kNo, kNoSizes},
     {"max-alloc", 0, true, true, kNot, "memory is bounded"},
     {"prune-empty-dirs", 'm', false, false, kNo, "empty directories travel, too"},
     {"existing", 0, false, false, kNo, "new files always travel"},
@@ -151,7 +155,8 @@ constexpr std::array kOptions = std::to_array<RsyncOption>({
     {"delete-during", 0, false, false, kTaken, kDeletes},
     {"delete-delay", 0, false, false, kTaken, kDeletes},
     {"delete-after", 0, false, false, kTaken, kDeletes},
-    {"delete-excluded", 0, false, false, kNo, kIgnore},
+    {"delete-excluded", 0, false, false, kNo,
+     "what is ignored stays where it is on each server"},
     {"delete-missing-args", 0, false, false, kNot, kDeletes},
     {"ignore-missing-args", 0, false, false, kNot, kDeletes},
     {"ignore-errors", 0, false, false, kNot,

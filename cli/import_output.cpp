@@ -116,6 +116,12 @@ std::string import_config(const ImportResult& result, std::size_t i) {
       result.strict ? "strict" : "group");
 }
 
+std::string import_ignore(const ImportResult& result, std::size_t i) {
+  std::string out;
+  for (const std::string& rule : result.folders[i].rules) out += rule + "\n";
+  return out;
+}
+
 std::vector<std::string> import_commands(const ImportResult& result) {
   std::vector<std::string> out;
   for (std::size_t i = 0; i < result.folders.size(); ++i) {
@@ -128,6 +134,12 @@ std::vector<std::string> import_commands(const ImportResult& result) {
                : fmt::format("syncline run{}   # from a unit of its own, like synclined.service", home);
     out.push_back(fmt::format("# {}: on every server", printable(folder.name)));
     firewall(result, i, out);
+    if (!folder.rules.empty()) {
+      std::string write = "printf '%s\\n'";
+      for (const std::string& rule : folder.rules) write += " " + shell(rule);
+      out.push_back(write + " > " + shell(path + "/.synclineignore"));
+      if (other != path) out.push_back("# there and, where the folder is " + shell(other) + ", in that one");
+    }
     out.push_back(fmt::format("# {}: on the server that has the files", printable(folder.name)));
     out.push_back("syncline init " + shell(path) + options);
     out.push_back(run);
@@ -150,6 +162,10 @@ std::string render(const ImportResult& result) {
   for (std::size_t i = 0; i < result.folders.size(); ++i)
     out += fmt::format("\n== {}/config.toml (init and join write it; change it where it says more)\n{}",
                        home_of(result, i), import_config(result, i));
+  for (std::size_t i = 0; i < result.folders.size(); ++i)
+    if (!result.folders[i].rules.empty())
+      out += fmt::format("\n== {}/.synclineignore\n{}", printable(linux_path(result.folders[i], result.folders[i].path)),
+                         import_ignore(result, i));
   if (!result.folders.empty()) out += "\n== Commands\n";
   for (const std::string& line : import_commands(result)) out += line + "\n";
   return out;
@@ -170,7 +186,8 @@ std::string import_json(const ImportResult& result) {
   for (std::size_t i = 0; i < result.folders.size(); ++i)
     out["folders"].push_back({{"name", result.folders[i].name},
                               {"path", result.folders[i].path},
-                              {"config", import_config(result, i)}});
+                              {"config", import_config(result, i)},
+                              {"ignore", import_ignore(result, i)}});
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -8,8 +8,7 @@ namespace {
 
 constexpr auto kTaken = Verdict::taken, kNot = Verdict::not_needed, kNo = Verdict::unsupported;
 using enum ConfEffect;
-constexpr const char* kIgnore =
-    "ignore rules do not exist yet: what must not be synced has to be moved out of the folder";
+constexpr const char* kRules = "rules of .synclineignore in the folder, which all servers share";
 constexpr const char* kUnit = "the unit synclined.service says what the node may do";
 constexpr const char* kJournal = "the log goes to the journal: journalctl -u synclined";
 constexpr const char* kMembers =
@@ -27,14 +26,16 @@ constexpr std::array kParameters = std::to_array<ConfParameter>({
     {"hosts deny", true, kNot, none, kMembers},
     {"address", true, kTaken, address, "listen in config.toml"},
     {"port", true, kNot, none, "UDP port 7440 instead; close the old one when the job is gone"},
-    {"exclude", true, kNo, none, kIgnore},
-    {"exclude from", true, kNo, none, kIgnore},
-    {"include", true, kNo, none, kIgnore},
-    {"include from", true, kNo, none, kIgnore},
-    {"filter", true, kNo, none, kIgnore},
+    {"exclude", true, kTaken, none, kRules},
+    {"exclude from", true, kTaken, none,
+     "its lines are rules of .synclineignore as they are: append them. The file was not read"},
+    {"include", true, kTaken, none, kRules},
+    {"include from", true, kTaken, none,
+     "its lines are rules of .synclineignore with \"+ \" in front: append them so. The file was not read"},
+    {"filter", true, kTaken, none, kRules},
     {"comment", true, kNot, none, "for people only"},
-    {"read only", true, kNo, none, "every member reads and writes: nodes that only receive do not exist yet"},
-    {"write only", true, kNo, none, "every member reads and writes"},
+    {"read only", true, kNo, none, "every member reads and writes; for one that only sends: mode in config.toml, [folder]"},
+    {"write only", true, kNo, none, "every member reads and writes; for one that only receives: mode in config.toml, [folder]"},
     {"list", true, kNot, none, kMembers},
     {"auth users", false, kNot, none, "no users and passwords: members prove themselves by keys"},
     {"secrets file", true, kNot, none,

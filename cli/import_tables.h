@@ -33,12 +33,21 @@ struct ConfParameter {
 std::span<const ConfParameter> conf_parameters();
 const ConfParameter* conf_parameter(std::string_view name);  // case and white space do not count
 
+// What an option or a parameter says of paths, as lines of .synclineignore; none for one that says nothing.
+struct ImportRules {
+  std::vector<std::string> rules;
+  std::string problem;  // why (one of) its rules cannot be taken over
+};
+ImportRules rules_of_option(std::string_view name, std::string_view value);
+ImportRules rules_of_parameter(std::string_view name, std::string_view value);
+
 // ---- the two readers
 
 struct ImportClient {
   std::vector<ImportAnswer> answers;
   std::vector<std::string> sources;  // positional, without user names and passwords
   std::string destination;
+  std::vector<std::string> rules;    // of .synclineignore
   bool fsync = false;
 };
 ImportClient read_client(std::string_view line, const std::string& where);

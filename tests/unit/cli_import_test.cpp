@@ -8,6 +8,7 @@
 
 #include "cli/import_tables.h"
 #include "node/config.h"
+#include "protocol/ignore.h"
 
 namespace syncline {
 namespace {
@@ -112,10 +113,11 @@ TEST(Import, every_row_of_the_tables_is_reached_and_says_something) {
     }
     EXPECT_GT(std::string(option.text).size(), 10u) << name;
     EXPECT_NE(option.verdict, Verdict::unknown) << name;
-    const ImportResult result = client("rsync --" + name + (option.takes_value ? "=v" : "") + " a b");
+    const std::string value = name == "filter" ? "- v" : "v";
+    const ImportResult result = client("rsync --" + name + (option.takes_value ? "='" + value + "'" : "") + " a b");
     ASSERT_TRUE(answer(result, "--" + name)) << name;
     EXPECT_EQ(answer(result, "--" + name)->text, option.text);
-    EXPECT_EQ(answer(result, "--" + name)->value, option.shows_value ? "v" : "") << name;
+    EXPECT_EQ(answer(result, "--" + name)->value, option.shows_value ? value : "") << name;
   }
   for (const ConfParameter& parameter : conf_parameters()) {
     const std::string name = parameter.name;
@@ -205,6 +207,27 @@ TEST(Import, modules_become_folders_and_the_configuration_is_one_that_the_node_r
   EXPECT_THAT(commands, ::testing::Contains("syncline init '/srv/up loads' --listen 192.0.2.7:7440"));
   EXPECT_THAT(result.notes, ::testing::Contains(HasSubstr("each module becomes a cluster of its own")));
   EXPECT_THAT(result.notes, ::testing::Contains(HasSubstr("--exclude=/.syncline/")));
+}
+
+TEST(Import, excludes_become_rules) {
+  const ImportResult result = import_rsync(
+      "exclude = *.bak\n[m]\npath = /srv/m\nexclude = /cache/ - b + c*\ninclude = d\n[n]\npath = /srv/n\n", "f",
+      {"rsync -a --exclude='*.tmp' --exclude '+ keep.tmp' --include=*/ -f '- x' --filter='P y' --exclude='[a' h::m/ /srv/copy/"});
+  ASSERT_EQ(result.folders.size(), 2u);
+  EXPECT_EQ(import_ignore(result, 0), "- /cache/\n- b\n+ c*\n+ d\n- *.tmp\n+ keep.tmp\n+ */\n- x\n");
+  EXPECT_EQ(import_ignore(result, 1), "- *.bak\n") << "the global part's, where a module says nothing";
+  EXPECT_TRUE(IgnoreRules::parse(import_ignore(result, 0)).problems().empty());
+  EXPECT_THAT(import_commands(result), ::testing::Contains(HasSubstr(
+      "printf '%s\\n' '- /cache/' '- b' '+ c*' '+ d' '- *.tmp' '+ keep.tmp' '+ */' '- x' > /srv/m/.synclineignore")));
+  EXPECT_EQ(verdict(result, "--filter"), Verdict::unsupported);
+  EXPECT_EQ(verdict(result, "--include"), Verdict::taken);
+  EXPECT_THAT(render(result), HasSubstr("has a [ without its ]"));
+  EXPECT_THAT(result.notes, Not(::testing::Contains(HasSubstr("counts from the folder"))));
+  EXPECT_THAT(client("rsync -a --exclude=/a/b /srv/a h:/srv/").notes, ::testing::Contains(HasSubstr("counts from the folder")));
+  const ImportResult cvs = client("rsync -aC /srv/a/ h:/srv/a/");
+  const IgnoreRules rules = IgnoreRules::parse(import_ignore(cvs, 0));
+  EXPECT_TRUE(rules.problems().empty());
+  EXPECT_TRUE(rules.ignores("x/#file", false) && rules.ignores(".git", true) && !rules.ignores(".git", false));
 }
 
 TEST(Import, who_has_the_files_founds_the_cluster) {
