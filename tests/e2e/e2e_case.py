@@ -28,7 +28,7 @@ _RAM_DISK = "/dev/shm"
 _RAM_DISK_NEEDED = 4 << 30
 
 
-def _directory(many_files):
+def directory(many_files):
     """Where folders are made; None: the system's place for temporary files."""
     chosen = os.environ.get("SYNCLINE_E2E_DIR")
     if chosen or not many_files:
@@ -56,7 +56,7 @@ class ClusterTest(unittest.TestCase):
         self.seed = int(os.environ.get("SYNCLINE_E2E_SEED", random.SystemRandom().randrange(1 << 32)))
         self.random = random.Random(self.seed)
         self.started = time.monotonic()
-        self.farm = Cluster(BINARIES, links_can_be_cut=self.links_can_be_cut, parent=_directory(self.many_files))
+        self.farm = Cluster(BINARIES, links_can_be_cut=self.links_can_be_cut, parent=directory(self.many_files))
         self.addCleanup(self._close)
         if self.nodes:
             self.farm.form(self.nodes)

@@ -6,6 +6,8 @@ the loopback ports of Apache and Caddy, of which one machine has only one pair.
 import os
 import pathlib
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 
@@ -19,7 +21,7 @@ lbmethod_byrequests watchdog proxy_hcheck""".split()
 _SPARE_PORTS = ("7480", "7481")  # on loopback, of Apache and Caddy
 _NGINX_FRAME = """{user}daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log warn;
 events {{ worker_connections 512; }}
-http {{ access_log {directory}/access.log; client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
+http {{ log_format servers '$msec $request_method $uri $status $upstream_addr'; access_log {directory}/access.log servers; client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
 fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
 {includes}
 }}
@@ -39,15 +41,19 @@ class WebServer:
     def __init__(self, kind, directory, parts, env=None):
         self.kind, self.directory, self.process = kind, directory, None
         self.env = {**os.environ, **(env or {}), "HOME": str(directory), "XDG_DATA_HOME": str(directory)}
+        self.retired = []  # reloaded: they end with their last connection
         directory.mkdir(parents=True)
-        spare = {port: str(free_port()) for port in _SPARE_PORTS}
+        self.spare = {port: str(free_port()) for port in _SPARE_PORTS}
+        self._take(parts)
+
+    def _take(self, parts):
         self.files = {}
         for part in parts:
             text = part["text"]
-            for port, mine in spare.items():
+            for port, mine in self.spare.items():
                 text = text.replace(f":{port}", f":{mine}")
             self.files[part["file"]] = text
-        getattr(self, "_write_" + kind)()
+        getattr(self, "_write_" + self.kind)()
 
     def _write(self, name, text):
         path = self.directory / name
@@ -72,7 +78,8 @@ class WebServer:
 
     def _write_haproxy(self):
         (text,) = self.files.values()
-        config = self._write("haproxy.cfg", text.replace("log /dev/log local0", "stats socket " + str(self.directory / "s")))
+        places = f"log stdout format raw local0\n    stats socket {self.directory / 's'} level admin expose-fd listeners"
+        config = self._write("haproxy.cfg", text.replace("log /dev/log local0", places))
         self.command, self.checking = [program("haproxy"), "-db", "-f", config], [program("haproxy"), "-c", "-f", config]
 
     def _write_apache(self):
@@ -104,20 +111,40 @@ class WebServer:
         done = subprocess.run(self.checking, capture_output=True, text=True, env=self.env, timeout=30, cwd=self.directory)
         return done.returncode, done.stdout + done.stderr
 
-    def start(self):
+    def listening(self, port):
+        """A condition: somebody takes connections there."""
+        def connects():
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        return connects
+
+    def reload(self, parts):
+        """Other parts, as an administrator puts them in: no request is lost."""
+        self._take(parts)
+        if self.kind == "nginx":
+            self.process.send_signal(signal.SIGHUP)
+        elif self.kind == "haproxy":
+            before = self.process
+            self.start("-x", self.directory / "s", "-sf", str(before.pid))
+            self.retired.append(before)
+        else:
+            raise NotImplementedError(self.kind)
+
+    def start(self, *more):
         log = open(self.directory / "output.log", "ab")
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+        self.process = subprocess.Popen([*self.command, *more], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
                                         cwd=self.directory, start_new_session=True, preexec_fn=die_with_parent)
         log.close()
 
     def stop(self):
-        if self.process:
-            self.process.terminate()
+        for process in filter(None, [*self.retired, self.process]):
+            process.terminate()
             try:
-                self.process.wait(5)
+                process.wait(5)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                process.kill()
+                process.wait()
 
     def log(self):
         texts = []
