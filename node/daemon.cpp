@@ -109,6 +109,7 @@ Status Daemon::open_index() {
   folder.key = &hash_key_;
   folder.rescan = std::chrono::seconds(home_.config.rescan_seconds);
   folder.looks_as_of = [this] { return replica_->looks_as_of(); };
+  folder.recovering = [this] { return replica_->recovering(); };
   folder_ = std::make_unique<FolderRunner>(std::move(folder), loop_, executor_, *index_, *kv_,
                                            [this](Event e) { tell(std::move(e)); });
   return {};

@@ -67,6 +67,9 @@ struct StageVersionJob {
   std::uint64_t size = 0;
   std::shared_ptr<const Bytes> bytes;
 };  // small bytes straight to the versions
+struct StageDropJob {
+  Hash128 hash;
+};  // nobody wants it any more
 struct HasVersionJob {
   Hash128 hash;
   bool verify = false;
@@ -93,7 +96,7 @@ struct FileJob {
   std::string strand;
   bool bulk = false;  // may wait for jobs that are not
   std::variant<ApplyJob, ReadJob, StageProgressJob, StageWriteJob, StageFinishJob, StageCopyJob,
-               StageDeltaJob, StageVersionJob, HasVersionJob, DropVersionJob, MakeDeltaJob, RestoreTimeJob>
+               StageDeltaJob, StageVersionJob, StageDropJob, HasVersionJob, DropVersionJob, MakeDeltaJob, RestoreTimeJob>
       work;
 };
 

@@ -53,6 +53,11 @@ struct Runner {
         .and_then([&] { return staged(folder, job.hash, true); });
   }
 
+  FileOutcome operator()(const StageDropJob& job) {
+    folder.stage_drop(job.hash);
+    return Result<Staged>(Staged{});
+  }
+
   FileOutcome operator()(const HasVersionJob& job) { return folder.has_version(job.hash, job.verify); }
 
   FileOutcome operator()(const DropVersionJob& job) {

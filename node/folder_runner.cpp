@@ -124,6 +124,7 @@ void FolderRunner::clean(Folder& folder) {
     const auto entry = index_.get(options_.id, path);
     if (entry && entry->live) wanted.insert(entry->live->content.hash);
   }
+  const bool recovering = options_.recovering();
   folder.clean_staging([&](const Hash128& hash) { return wanted.contains(hash); }, index_.after_power_loss());
   const auto kept = folder.versions();
   if (!kept) return;
@@ -131,7 +132,7 @@ void FolderRunner::clean(Folder& folder) {
   for (const Hash128& hash : *kept) {
     if (index_.conflict_needs(hash)) continue;
     if (!index_.paths_with(options_.id, hash, 1).empty()) folder.drop_version(hash);  // its bytes are in the tree
-    else strays.push_back(hash);
+    else if (folder.has_version(hash, recovering)) strays.push_back(hash);
   }
   if (strays.empty()) return;
   spdlog::info("{} files in .syncline/versions belong to no open conflict; they are kept", strays.size());
@@ -301,10 +302,11 @@ void FolderRunner::dispatch(Look look, Why why, std::function<void()> done) {
   scan_in_flight_ += why == Why::scan;
   const std::string strand = look.path;
   const std::uint64_t as_of = options_.looks_as_of();
+  const bool marks = options_.recovering();
   executor_.run(strand, false,
-                [this, alive = std::weak_ptr(self_), folder, look = std::move(look), known, why, as_of,
+                [this, alive = std::weak_ptr(self_), folder, look = std::move(look), known, why, as_of, marks,
                  done = std::move(done)] {
-                  Observation o = folder->folder->observe(look.path, known, look.force);
+                  Observation o = folder->folder->observe(look.path, known, look.force, marks);
                   std::string lost;
                   if (o.state == Observation::State::absent) {
                     if (const Status marker = folder->folder->check_marker(); !marker)

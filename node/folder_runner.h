@@ -39,6 +39,7 @@ class FolderRunner {
     const HashKey* key = nullptr;
     std::chrono::seconds rescan{3600};
     std::function<std::uint64_t()> looks_as_of;  // Replica::looks_as_of()
+    std::function<bool()> recovering;            // Replica::recovering()
   };
   FolderRunner(Options options, Loop& loop, Executor& executor, Index& index, Kv& kv,
                std::function<void(Event)> tell);

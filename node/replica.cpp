@@ -16,6 +16,7 @@ Replica::Impl::Impl(Index& i, ReplicaOptions o)
     clock.observe({r.u64()});
   }
   load_intents();
+  load_recovery();
   for (const FolderId folder : options.folders) {
     if (index.counts(folder).pending > 0) backlog.insert(folder);
     for (const Conflict& c : index.conflicts(folder, false, SIZE_MAX)) ensure_version(c);
@@ -28,7 +29,7 @@ bool Replica::Impl::owns(FolderId folder) const {
 
 void Replica::Impl::step(const Event& event, Now at) {
   now = at;
-  if (!started) started = true, started_ms = now.mono_ms;
+  if (!started) started = true, started_ms = now.mono_ms, started_wall_ms = now.wall_ms;
   const Hlc before = clock.last();
   struct Visitor {
     Impl& r;
@@ -63,6 +64,7 @@ void Replica::Impl::step(const Event& event, Now at) {
         if (r.stopped.erase(e.folder) > 0) r.backlog.insert(e.folder);
       } else if (r.stopped[e.folder] != e.reason) {
         r.stopped[e.folder] = e.reason;
+        r.end_awaiting(e.folder);
         r.log(true, fmt::format("folder {} stopped: {}", e.folder, e.reason));
       }
     }
@@ -73,6 +75,7 @@ void Replica::Impl::step(const Event& event, Now at) {
       r.scanned.insert(e.folder);
       r.backlog.insert(e.folder);
       r.settle_held(e.folder);
+      r.end_awaiting(e.folder);
       r.look_for_intents();
     }
     void operator()(const Tick&) {}
@@ -112,6 +115,7 @@ void Replica::Impl::tick() {
   tick_finds();
   if (!sweeps.empty()) sweep();
   next_backlog();
+  if (recovering) tick_recovery();
   check_waits();
   const bool is_ready = ready(nullptr);
   caught_up_once |= is_ready;
@@ -135,6 +139,7 @@ std::uint64_t Replica::Impl::next_tick() const {
   if (!backlog.empty()) due = std::min(due, backlog_at_ms);
   if (!sweeps.empty()) due = now.mono_ms;
   due = std::min(due, next_find_ms());
+  if (recovering && heard_members) due = now.mono_ms + 10;
   return std::max(due, now.mono_ms + 1);
 }
 
@@ -282,9 +287,11 @@ std::string Replica::folder_stopped(FolderId folder) const {
 
 bool Replica::idle() const {
   const Impl& r = *impl_;
-  return r.works.empty() && r.fetches.empty() && r.publishing.empty() && r.touched.empty() &&
+  return !r.recovering && r.works.empty() && r.fetches.empty() && r.publishing.empty() && r.touched.empty() &&
          r.streams.empty() && r.gaps.empty() && r.sweeps.empty() && r.version_queue.empty() && r.version_jobs.empty();
 }
+
+bool Replica::recovering() const { return impl_->recovering || impl_->index.distrusts_any(); }
 
 std::uint64_t Replica::looks_as_of() const { return impl_->applies_done; }
 

@@ -95,6 +95,9 @@ class Replica {
   // A stamp for looks at the tree that are ordered now: see Observed.
   std::uint64_t looks_as_of() const;
 
+  // Since a loss of power the disk may show what the index has forgotten: looks are to read marks, and what is in staging may be torn.
+  bool recovering() const;
+
   // Requests of the node's owner; effects they cause come with the next step() (send a Tick).
   // A value of the cluster's own folder, e.g. "members/<hex>"; nullopt deletes it.
   void put_value(const std::string& path, const std::optional<Bytes>& value, Now now);

@@ -205,7 +205,13 @@ void Replica::Impl::ensure_version(const Conflict& entry) {
     version_queue.push_back(entry);
     return;
   }
-  if (index.conflict_needs(content.hash) || kept.contains(content.hash)) return;
+  if (index.conflict_needs(content.hash)) return;
+  if (const auto fetch = fetches.find(content.hash); fetch != fetches.end() && fetch->second.purpose == Fetch::For::version) {
+    forget_wants(fetch->second);
+    fetches.erase(fetch);
+  }
+  drop_staged(entry.loser.folder, content.hash);
+  if (kept.contains(content.hash)) return;
   // A path being restored from it still needs it: such bytes go when that is done (applied_work).
   for (const auto& [key, work] : works) {
     if (work.target.content.hash == content.hash) {
@@ -247,7 +253,7 @@ void Replica::Impl::next_versions() {
     const Conflict entry = std::move(version_queue.front());
     version_queue.pop_front();
     const JobId id = start_job(entry.loser.folder, "#" + to_hex(entry.loser.content.hash), false,
-                               HasVersionJob{entry.loser.content.hash, index.after_power_loss()});
+                               HasVersionJob{entry.loser.content.hash, recovering || index.after_power_loss()});
     version_jobs[id] = {entry, false};
   }
 }

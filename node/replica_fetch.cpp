@@ -206,6 +206,12 @@ void Replica::Impl::abandon_fetch(const PathKey& key, const Content& wanted) {
   end_work(key);
 }
 
+// What was fetched of a content that nobody here wants any more.
+void Replica::Impl::drop_staged(FolderId folder, const Hash128& hash) {
+  if (hash.is_zero() || staging.contains(hash) || fetches.contains(hash) || index.conflict_needs(hash)) return;
+  start_job(folder, "#" + to_hex(hash), true, StageDropJob{hash});
+}
+
 void Replica::Impl::forget_wants(Fetch& f) {
   for (auto& [node, peer] : links) {
     for (const std::uint64_t id : f.want_ids) {

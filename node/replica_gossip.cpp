@@ -21,6 +21,10 @@ void Replica::Impl::link_down(const NodeId& node) {
   if (links.erase(node) == 0) return;
   std::erase_if(streams, [&](const auto& s) { return s.second.peer == node; });
   std::erase_if(probes, [&](const auto& p) { return p.first.first == node; });
+  // What only this peer claimed to have may never come: it lost power, and its index is back where it was before.
+  std::erase_if(gaps, [&](const auto& gap) {
+    return std::none_of(links.begin(), links.end(), [&](const auto& l) { return l.second.vector.get(gap.first) > index.vector().get(gap.first); });
+  });
   forget_peer(node);
   silence_finds(node);
   check_waits();
@@ -67,7 +71,10 @@ void Replica::Impl::judge_clock() {
   clock_problem = wrong ? "this node's clock is more than a minute ahead of every linked member's; set the "
                           "clocks (chrony or ntpd)"
                         : "";
-  if (wrong) return log(true, clock_problem);
+  if (wrong) {
+    for (const FolderId folder : options.folders) end_awaiting(folder);
+    return log(true, clock_problem);
+  }
   for (const FolderId folder : options.folders)
     effects.push_back(LookAt{folder, "", true});  // nothing was taken meanwhile
 }

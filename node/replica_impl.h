@@ -7,6 +7,7 @@
 //   replica_held.cpp     what is not to be: ignored paths, folders that only send or only receive
 //   replica_work.cpp     bringing the tree to the live versions
 //   replica_intents.cpp  what a run before was doing when it died
+//   replica_power.cpp    what a loss of power has left on the disk
 //   replica_fetch.cpp    contents from peers, and for them
 //   replica_wait.cpp     the barrier
 //   replica_find.cpp     fetch on miss: a path that a reader waits for
@@ -41,6 +42,8 @@ inline constexpr std::size_t problems_max = 1000;
 inline constexpr std::size_t retries_max = 16384;
 inline constexpr std::size_t probes_max = 4096;
 inline constexpr std::size_t disturbed_max = 8192;
+inline constexpr std::size_t suspects_max = 16384;
+inline constexpr std::size_t late_reports_max = 256;  // remembered, so that none counts twice
 inline constexpr std::uint64_t announce_ms = 100;
 inline constexpr std::uint64_t gap_ms = 250;  // a gap this old is asked for, even where a push is on its way
 inline constexpr std::uint64_t foreign_gap_ms = 2'000;  // the same of a linked member's own, asked of another
@@ -50,6 +53,7 @@ inline constexpr std::uint64_t want_expiry_ms = 60'000;  // also where others' p
 inline constexpr std::uint64_t retry_min_ms = 50, retry_max_ms = 5'000;
 inline constexpr std::uint64_t start_grace_ms =
     3'000;  // a member not linked this long after the start is unreachable
+inline constexpr std::uint64_t hearing_ms = 60'000;  // after a loss of power: for the members to tell what they know
 inline constexpr std::uint64_t refused_ms = 10'000;  // before a refused actor is asked for again
 }  // namespace tuning
 
@@ -353,7 +357,6 @@ struct Replica::Impl {
   bool is_stale(const PathKey& key, const Observation& observation, std::uint64_t as_of) const;
   bool is_applying_below(const PathKey& key) const;
   void disturb(const PathKey& key);
-  bool is_damage(const PathKey& key, const Observation& observation, PathEntry& entry);
   bool is_our_doing(const PathKey& key, const Observation& observation, PathEntry& entry);
   void take_observation(const PathKey& key, const Observation& observation, PathEntry& entry);
   void observed_absent(FolderId folder, const std::string& path, PathEntry& entry, bool at_start);
@@ -363,6 +366,8 @@ struct Replica::Impl {
   void publish(FolderId folder, const Observation& observation, const PathEntry& entry, bool at_start,
                std::optional<Entries::Attachment> attachment);
   void wrote_late(FolderId folder, const LateWrite& late);
+  std::string place_of(FolderId folder, const LateWrite& late) const;
+  bool is_first_report(const PathKey& key, const Hash128& content);
   void delta_made(JobId id, const Result<Bytes>& delta);
   void keep_signature(const Observation& observation, const PathEntry& before);
 
@@ -390,12 +395,32 @@ struct Replica::Impl {
   void revert(const PathKey& key);
   void keep_stray(const std::string& path, const Hash128& hash);
 
+  // replica_power.cpp
+  bool recovering = false;    // from a loss of power: the first scan is not over, or not all members have told what they know
+  bool heard_members = false;
+  std::map<FolderId, std::string> distrusted_at;  // where the pass over what is distrusted stands, once they have
+  std::set<PathKey> suspects_seen;  // distrusted paths where something was seen
+  std::uint64_t started_wall_ms = 0;
+  void load_recovery();
+  void tick_recovery();
+  bool has_heard_members();
+  bool is_suspect(const PathKey& key, const Observation& observation, PathEntry& entry);
+  bool judge_leftover(const PathKey& key, const Observation& observation, PathEntry& entry);
+  bool judge_by_mark(const PathKey& key, const Observation& observation, PathEntry& entry);
+  bool is_damaged(const Observation& observation, const PathEntry& entry) const;
+  bool is_former(const PathKey& key, const Observation& observation, PathEntry& entry) const;
+  void settle_leftover(const PathKey& key, const PathEntry& entry);
+  void leave_to_live(const PathKey& key, const Observation& observation, PathEntry& entry);
+  void publish_leftover(const PathKey& key, const Observation& observation, PathEntry entry, bool at_its_time);
+
   // replica_work.cpp
   void start_work(FolderId folder, const std::string& path, const NodeId& from = {},
                   std::shared_ptr<const Bytes> bytes = nullptr, std::shared_ptr<const Bytes> delta = nullptr);
   bool await_look(const PathKey& key, Awaited what);
   void looked_at(const PathKey& key);
   void drop_awaited(const PathKey& key);
+  void end_awaiting(FolderId folder);
+  void hold_for_next(Work& work, std::shared_ptr<const Bytes> bytes, std::shared_ptr<const Bytes> delta, const Dot& dot, const NodeId& from);
   void begin_work(const PathKey& key, const PathEntry& entry, const NodeId& from, std::shared_ptr<const Bytes> bytes,
                   std::shared_ptr<const Bytes> delta);
   void apply_work(const PathKey& key, Work& work);
@@ -444,6 +469,7 @@ struct Replica::Impl {
   void take_piece(Fetch& f, const WantRef& ref, Piece& m);
   void ask_more(Peer& peer);
   void abandon_fetch(const PathKey& key, const Content& wanted);
+  void drop_staged(FolderId folder, const Hash128& hash);
   void forget_wants(Fetch& f);
   void start_fetch_job(const Fetch& f, decltype(FileJob::work) work);
   void end_fetch(Hash128 hash, bool ok);

@@ -31,7 +31,7 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
     return no_problem(path);
   }
   if (entry.held == Held::ignored) release(key, observation, entry);
-  if (!is_damage(key, observation, entry) && !is_our_doing(key, observation, entry))
+  if (!judge_leftover(key, observation, entry) && !is_our_doing(key, observation, entry))
     take_observation(key, observation, entry);
   unsure.reset();
   if (!publishing.contains(key)) looked_at(key);
@@ -75,20 +75,6 @@ void Replica::Impl::disturb(const PathKey& key) {
     disturbed[directory].below = applies_done;
     if (look_after_applies.erase(directory) > 0) effects.push_back(LookAt{directory.folder, directory.path});
   }
-}
-
-// A difference found after a power loss is damage, not somebody's work: what should be here is fetched again.
-bool Replica::Impl::is_damage(const PathKey& key, const Observation& o, PathEntry& entry) {
-  const bool present = o.state == Observation::State::present;
-  if (key.path == kRootPath || (!present && o.state != Observation::State::absent)) return false;
-  if (!index.is_distrusted(key.folder, key.path) && !(index.after_power_loss() && intents.contains(key))) return false;
-  const bool as_live = present && entry.live && same_but_for_mtime(entry.live->content, o.disk.content);
-  const bool as_known = present && entry.disk && same_but_for_mtime(entry.disk->state.content, o.disk.content);
-  if (as_live || as_known) return false;
-  entry.disk.reset();
-  if (present) entry.disk = OnDisk{o.disk, {}, {}, {}};
-  index.put(key.folder, key.path, entry);
-  return true;
 }
 
 // What the run before was doing when it died.
@@ -270,15 +256,13 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
 // An application went on writing into a file that had been replaced under it. That is the latest write of the path, made without having
 // seen what took its place: it wins, and what it did not see is listed.
 void Replica::Impl::wrote_late(FolderId folder, const LateWrite& late) {
-  std::string path = late.path;
+  const std::string path = place_of(folder, late);
   if (path.empty()) {
-    const auto places = index.paths_with(folder, late.by, 1);
-    if (places.empty()) {
-      return problem("", "bytes that an application wrote into a replaced file are kept in .syncline/versions/" +
-                             to_hex(late.disk.content.hash));
-    }
-    path = places.front();
+    const std::string where = ".syncline/versions/" + to_hex(late.disk.content.hash);
+    kept.insert(late.disk.content.hash);
+    return problem(where, "bytes that an application wrote into a replaced file, whose name is not known any more, are kept here");
   }
+  if (!is_first_report({folder, path}, late.disk.content.hash)) return;
   Record record{.folder = folder, .path = path, .content = late.disk.content};
   record.base = late.replaced;
   PathEntry entry = index.get(folder, path).value_or(PathEntry{});
@@ -289,6 +273,34 @@ void Replica::Impl::wrote_late(FolderId folder, const LateWrite& late) {
   kept.insert(record.content.hash);
   const std::optional<OnDisk> disk = entry.disk;
   accept_own(std::move(record), std::move(entry), disk, std::nullopt);
+}
+
+// Where it was. After a crash a long path may be missing: then it is the longest of those that have what took its place, or what it was.
+std::string Replica::Impl::place_of(FolderId folder, const LateWrite& late) const {
+  if (!late.path.empty()) return late.path;
+  constexpr std::size_t places_max = 64;
+  for (const Hash128& content : {late.by, late.replaced}) {
+    const auto places = content.is_zero() ? std::vector<std::string>{} : index.paths_with(folder, content, places_max);
+    const auto longest = std::max_element(places.begin(), places.end(), [](const auto& a, const auto& b) { return a.size() < b.size(); });
+    if (longest != places.end()) return *longest;
+  }
+  return {};
+}
+
+// A kill leaves open whether a run before has told of it: the index knows.
+bool Replica::Impl::is_first_report(const PathKey& key, const Hash128& content) {
+  static const HashKey hash{Key32{}};
+  Writer w;
+  w.varint(key.folder), w.bytes(key.path), w.id(content);
+  const Hash128 tag = hash.hash(w.data());
+  Bytes known = index.meta("late").value_or(Bytes{});
+  for (std::size_t at = 0; at < known.size(); at += Hash128::size) {
+    if (BytesView(known).substr(at, Hash128::size) == tag.view()) return false;
+  }
+  known += tag.view();
+  if (known.size() > tuning::late_reports_max * Hash128::size) known.erase(0, Hash128::size);
+  index.put_meta("late", known);
+  return true;
 }
 
 void Replica::Impl::delta_made(JobId id, const Result<Bytes>& delta) {

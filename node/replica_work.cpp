@@ -65,6 +65,34 @@ void Replica::Impl::drop_awaited(const PathKey& key) {
   awaited.erase(it);
 }
 
+// The scan is over, or there will be none for now.
+void Replica::Impl::end_awaiting(FolderId folder) {
+  std::vector<PathKey> keys;
+  for (const auto& [key, what] : awaited) {
+    if (key.folder == folder) keys.push_back(key);
+  }
+  for (const PathKey& key : keys) {
+    if (scanned.contains(folder) && !stopped.contains(folder) && clock_problem.empty()) {
+      looked_at(key);
+    } else {
+      drop_awaited(key);
+      put_off(folder);
+    }
+  }
+}
+
+// What came for a path that is being worked on.
+void Replica::Impl::hold_for_next(Work& work, std::shared_ptr<const Bytes> bytes, std::shared_ptr<const Bytes> delta, const Dot& dot,
+                                  const NodeId& from) {
+  held_bytes -= bytes_of(work.next_bytes) + bytes_of(work.next_delta);
+  if (held_bytes + bytes_of(bytes) + bytes_of(delta) > tuning::held_bytes_max) bytes = delta = nullptr;
+  held_bytes += bytes_of(bytes) + bytes_of(delta);
+  work.next_bytes = std::move(bytes);
+  work.next_delta = std::move(delta);
+  work.next_dot = dot;
+  work.next_from = from;
+}
+
 void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const NodeId& from,
                                std::shared_ptr<const Bytes> bytes, std::shared_ptr<const Bytes> delta) {
   const FolderId folder = key.folder;
@@ -72,7 +100,7 @@ void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const
   if (const auto it = works.find(key); it != works.end()) {
     Work& w = it->second;
     if (w.target.dot == live.dot) return;
-    if (bytes || delta) w.next_bytes = std::move(bytes), w.next_delta = std::move(delta), w.next_dot = live.dot, w.next_from = from;
+    if (bytes || delta) hold_for_next(w, std::move(bytes), std::move(delta), live.dot, from);
     return abandon_fetch(key, live.content);
   }
   if (publishing.contains(key) || hold_back(key, entry)) return;
@@ -178,7 +206,13 @@ void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   if (!remember_intent(work)) return content_failed(key, tuning::retry_min_ms);
   const JobId id =
       start_job(key.folder, key.path, false,
-                ApplyJob{{key.path, work.target.content, work.expected, work.bytes, work.keep_displaced}});
+                ApplyJob{{.path = key.path,
+                          .content = work.target.content,
+                          .expect = work.expected,
+                          .bytes = work.bytes,
+                          .keep_displaced = work.keep_displaced,
+                          .dot = work.target.dot,
+                          .hlc = work.target.hlc}});
   work_jobs[id] = key;
 }
 
@@ -304,7 +338,10 @@ void Replica::Impl::local_version_displaced(const PathKey& key, const DiskState&
   }
   record.hlc = next_time(above);
   record.dot = next_dot();
-  if (displaced.content.kind == Kind::file) kept.insert(displaced.content.hash);
+  if (displaced.content.kind == Kind::file) {
+    kept.insert(displaced.content.hash);
+    (void)is_first_report(key, displaced.content.hash);
+  }
   PathEntry entry = index.get(key.folder, key.path).value_or(PathEntry{});
   const std::optional<OnDisk> disk = entry.disk;
   accept_own(std::move(record), std::move(entry), disk, std::nullopt);
@@ -317,9 +354,11 @@ void Replica::Impl::end_work(const PathKey& key) {
   works.erase(it);
   bulk_works -= done.bulk;
   held_bytes -= (done.bytes && done.target.content.size > 0 ? done.bytes->size() : 0) +
-                (done.delta ? done.delta->size() : 0);
+                bytes_of(done.delta) + bytes_of(done.next_bytes) + bytes_of(done.next_delta);
   const Hash128& hash = done.target.content.hash;
+  bool was_staging = false;
   if (const auto owner = staging.find(hash); owner != staging.end() && owner->second == key) {
+    was_staging = true;
     staging.erase(owner);
     const auto [first, last] = staging_waiters.equal_range(hash);
     std::vector<PathKey> waiting;
@@ -334,6 +373,7 @@ void Replica::Impl::end_work(const PathKey& key) {
   }
   if (done.again) effects.push_back(LookAt{key.folder, key.path});
   const auto entry = index.get(key.folder, key.path);
+  if (was_staging && (!entry || !entry->live || entry->live->content.hash != hash)) drop_staged(key.folder, hash);
   if (entry && entry->pending() && !(entry->live->dot == done.target.dot)) {
     const bool fits = done.next_dot == entry->live->dot;
     start_work(key.folder, key.path, done.next_from, fits ? done.next_bytes : nullptr,

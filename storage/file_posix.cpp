@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -106,6 +107,9 @@ timespec to_timespec(std::int64_t ns) {
 
 namespace {
 
+constexpr const char* kMarkName = "user.syncline";
+constexpr std::size_t kMarkBytesMax = 256;
+
 class PosixFile : public File {
  public:
   PosixFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
@@ -184,6 +188,19 @@ class PosixFile : public File {
   Status sync() override {
     if (::fsync(fd_.get()) != 0) return os_error(errno, "sync", path_);
     return {};
+  }
+
+  Status set_mark(BytesView mark) override {
+    if (::fsetxattr(fd_.get(), kMarkName, mark.data(), mark.size(), 0) != 0) return os_error(errno, "mark", path_);
+    return {};
+  }
+
+  std::optional<Bytes> mark() override {
+    Bytes bytes(kMarkBytesMax, '\0');
+    const ssize_t size = ::fgetxattr(fd_.get(), kMarkName, bytes.data(), bytes.size());
+    if (size < 0) return std::nullopt;
+    bytes.resize(static_cast<std::size_t>(size));
+    return bytes;
   }
 
  private:

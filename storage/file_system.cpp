@@ -4,6 +4,8 @@
 
 namespace syncline {
 
+Status File::set_mark(BytesView) { return fail(Error::Code::unsupported, "this file system keeps no marks"); }
+
 std::vector<Result<FileStat>> FileSystem::stat_many(std::string_view directory,
                                                     std::span<const DirectoryItem> items) {
   std::vector<Result<FileStat>> out;

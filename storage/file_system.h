@@ -45,6 +45,10 @@ class File {
   virtual Status set_attributes(std::optional<std::uint32_t> mode, std::optional<std::int64_t> mtime_ns) = 0;
   virtual Status set_owner(std::uint32_t uid, std::uint32_t gid) = 0;
   virtual Status sync() = 0;
+  // A note of the node's own on a file or directory, beside its bytes (Linux: an extended attribute). It follows renames, and stays when
+  // applications write. Error::unsupported where the file system keeps none.
+  virtual Status set_mark(BytesView mark);
+  virtual std::optional<Bytes> mark() { return std::nullopt; }
 };
 
 // What this node keeps for itself inside a synced folder.

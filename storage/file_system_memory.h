@@ -34,6 +34,7 @@ class MemoryFileSystem : public FileSystem {
   MemoryFileSystem& io_error_on(std::string path);    // every operation that names it
   MemoryFileSystem& without_exchange();
   MemoryFileSystem& without_leases();  // open_for_writing() cannot be known
+  MemoryFileSystem& without_marks();   // and so it stays
   MemoryFileSystem& heal();            // no faults, endless space
   // From operation `index` on every operation fails and changes nothing: the process is dead, until
   // restart().

@@ -126,4 +126,19 @@ Status MemoryFile::sync() {
   return {};
 }
 
+Status MemoryFile::set_mark(BytesView mark) {
+  auto entered = enter("set_mark");
+  if (!entered) return entered;
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->can_mark) return fail(Error::Code::unsupported, "this file system keeps no marks");
+  state_->commit(0, [id = id_, bytes = Bytes(mark), now = state_->stamp()](MemoryTree& tree) { tree.set_mark(id, bytes, now); });
+  return {};
+}
+
+std::optional<Bytes> MemoryFile::mark() {
+  if (!enter("mark")) return std::nullopt;
+  const std::lock_guard lock(state_->mutex);
+  return state_->live.find(id_)->mark;
+}
+
 }  // namespace syncline

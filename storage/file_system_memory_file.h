@@ -22,6 +22,8 @@ class MemoryFile : public File {
   Status set_attributes(std::optional<std::uint32_t> mode, std::optional<std::int64_t> mtime_ns) override;
   Status set_owner(std::uint32_t uid, std::uint32_t gid) override;
   Status sync() override;
+  Status set_mark(BytesView mark) override;
+  std::optional<Bytes> mark() override;
 
  private:
   Status enter(std::string_view operation);

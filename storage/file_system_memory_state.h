@@ -66,6 +66,7 @@ struct MemoryFileSystem::State {
   std::set<std::string, std::less<>> io_errors;
   bool can_exchange = true;
   bool can_lease = true;
+  bool can_mark = true;  // not a fault: heal() leaves it
   bool logging = false;
   std::vector<std::string> log;
 };

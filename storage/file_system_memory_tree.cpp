@@ -118,6 +118,13 @@ void MemoryTree::set_owner(Id id, std::uint32_t uid, std::uint32_t gid, std::int
   inode->stat.print.ctime_ns = now_ns;
 }
 
+void MemoryTree::set_mark(Id id, Bytes mark, std::int64_t now_ns) {
+  Inode* inode = edit(id);
+  if (inode == nullptr) return;
+  inode->mark = std::move(mark);
+  inode->stat.print.ctime_ns = now_ns;
+}
+
 void MemoryTree::unpin(Id id) {
   const auto found = pins_.find(id);
   if (found == pins_.end() || --found->second > 0) return;

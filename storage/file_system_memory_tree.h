@@ -24,6 +24,7 @@ class MemoryTree {
     std::shared_ptr<std::string> bytes;  // files; shared with copies of the tree until written
     std::string target;                  // symlinks
     std::map<std::string, Id> children;  // directories
+    std::optional<Bytes> mark;
   };
 
   MemoryTree();
@@ -41,6 +42,7 @@ class MemoryTree {
   void set_attributes(Id id, std::optional<std::uint32_t> mode, std::optional<std::int64_t> mtime_ns,
                       std::int64_t now_ns);
   void set_owner(Id id, std::uint32_t uid, std::uint32_t gid, std::int64_t now_ns);
+  void set_mark(Id id, Bytes mark, std::int64_t now_ns);
   void pin(Id id) { ++pins_[id]; }  // an open file outlives its last name
   void unpin(Id id);
   void unpin_all();

@@ -29,6 +29,12 @@ MemoryFileSystem& MemoryFileSystem::without_leases() {
   return *this;
 }
 
+MemoryFileSystem& MemoryFileSystem::without_marks() {
+  const std::lock_guard lock(state_->mutex);
+  state_->can_mark = false;
+  return *this;
+}
+
 MemoryFileSystem& MemoryFileSystem::heal() {
   const std::lock_guard lock(state_->mutex);
   state_->capacity.reset();
@@ -97,6 +103,7 @@ std::unique_ptr<MemoryFileSystem> MemoryFileSystem::copy() {
   image->durable = image->live;
   image->next_id = state_->next_id;
   image->next_number = state_->next_number;
+  image->can_mark = state_->can_mark;
   return std::unique_ptr<MemoryFileSystem>(new MemoryFileSystem(std::move(image)));
 }
 

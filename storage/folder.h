@@ -7,6 +7,7 @@
 #include "protocol/content_hash.h"
 #include "protocol/signature.h"
 #include "storage/file_system.h"
+#include "storage/version_mark.h"
 
 namespace syncline {
 
@@ -26,6 +27,8 @@ struct Observation {
   std::shared_ptr<const Bytes> content;          // the bytes, of a file of at most limits::inline_content_bytes that was read
   std::shared_ptr<const Signature> signature;    // of a file of at least limits::signature_min_file_bytes that was read
   std::string problem;
+  bool marks = false;               // the mark was asked for, and this file system keeps such: without one it was no apply that made this
+  std::optional<VersionMark> mark;  // of a file or directory that is not `unchanged`
 };
 
 // One version to be made visible at a path.
@@ -38,6 +41,8 @@ struct ApplyRequest {
   // The staged content is moved to the path: the next path that wants it has `no_content` until stage_copy() from the first.
   // With keep_staged it stays (cloned: no cost where the file system can share blocks).
   bool keep_staged = false;
+  Dot dot{};  // whose version it is: written on what is made (VersionMark)
+  Hlc hlc{};
 };
 
 struct ApplyResult {
@@ -97,8 +102,8 @@ class Folder {
 
   // What observe() without `force` begins with: the path is there and has known's fingerprint and mode. Costs no more than a stat.
   bool is_unchanged(std::string_view path, const DiskState& known);
-  // Looks at `path`; reads and hashes a file unless its fingerprint equals known.print (and `force` is false).
-  Observation observe(std::string_view path, const DiskState& known, bool force = false);
+  // Looks at `path`; reads and hashes a file unless its fingerprint equals known.print (and `force` is false). `marks`: reads its mark, too.
+  Observation observe(std::string_view path, const DiskState& known, bool force = false, bool marks = false);
 
   // Makes a version visible: whole or not at all, at any moment, for any reader (DESIGN.md, invariants 3 and 5).
   ApplyResult apply(const ApplyRequest& request);

@@ -93,6 +93,7 @@ bool Applier::make_parents() {
         if (const auto owner = f_.owner_in(parent_path(directory)))
           f_.fs.set_owner(directory, owner->uid, owner->gid);
         f_.fs.set_attributes(directory, mode, std::nullopt);  // whatever the umask
+        mark_directory(directory, directory, {}, {.kind = Kind::directory, .mode = mode});
       }
       stat = f_.fs.stat(directory);
     }
@@ -183,6 +184,13 @@ void Applier::remove_directory() {
   fail_with(removed.error());
 }
 
+// Or an application was quicker than the look: then the next one reads what is there. (Some file systems round times down.)
+static bool is_as_set(const FileStat& after, const Content& content) {
+  constexpr std::int64_t coarse_ns = 2'000'000'000;
+  const std::int64_t less_ns = content.mtime_ns - after.print.mtime_ns;
+  return less_ns >= 0 && less_ns < coarse_ns && (content.kind == Kind::symlink || after.mode == content.mode);
+}
+
 void Applier::change_attributes() {
   if (r_.content.kind == Kind::file) return change_file_attributes();
   const auto stat = f_.fs.stat(r_.path);
@@ -223,7 +231,7 @@ void Applier::change_file_attributes() {
   out_.disk = {r_.content, after->print};
   // Without the guard a write just before would be hidden by the new mtime; and content that was never
   // certain is not now.
-  if (!current.guarded || r_.expect.print.ctime_ns == 0) out_.disk.print.ctime_ns = 0;
+  if (!current.guarded || r_.expect.print.ctime_ns == 0 || !is_as_set(*after, r_.content)) out_.disk.print.ctime_ns = 0;
 }
 
 ApplyResult Folder::apply(const ApplyRequest& request) { return Applier(*impl_, request).run(); }

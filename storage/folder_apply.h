@@ -61,6 +61,8 @@ class Applier {
   bool build_file(Built& built);
   bool finish_file(Built& built, const std::optional<Folder::Impl::Owner>& owner);
   bool finish_other(Built& built, const std::optional<Folder::Impl::Owner>& owner);
+  void mark(File& file, std::string_view path, const Dot& dot, const Content& content);
+  void mark_directory(std::string_view at, std::string_view path, const Dot& dot, const Content& content);
   void discard(Built& built);
   void create(Built& built);
   bool make_parents();

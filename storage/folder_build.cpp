@@ -76,10 +76,21 @@ bool Applier::build_file(Built& built) {
   return true;
 }
 
+// Without it nothing is wrong but that a loss of power may leave a conflict too many.
+void Applier::mark(File& file, std::string_view path, const Dot& dot, const Content& content) {
+  if (f_.marks) (void)file.set_mark(encode_mark(f_.key, path, dot, r_.hlc, content));
+}
+
+void Applier::mark_directory(std::string_view at, std::string_view path, const Dot& dot, const Content& content) {
+  if (!f_.marks) return;
+  if (const auto directory = f_.fs.open(at)) mark(**directory, path, dot, content);
+}
+
 // The owner first: changing it takes set-user-ID bits away.
 bool Applier::finish_file(Built& built, const std::optional<Folder::Impl::Owner>& owner) {
   Status done;
   if (owner) done = built.file->set_owner(owner->uid, owner->gid);
+  mark(*built.file, r_.path, r_.dot, r_.content);
   if (done) done = built.file->set_attributes(r_.content.mode, r_.content.mtime_ns);
   if (!done) return fail_with(done.error()), false;
   const auto stat = built.file->stat();
@@ -94,6 +105,7 @@ bool Applier::finish_file(Built& built, const std::optional<Folder::Impl::Owner>
 bool Applier::finish_other(Built& built, const std::optional<Folder::Impl::Owner>& owner) {
   Status done;
   if (owner) done = f_.fs.set_owner(built.at, owner->uid, owner->gid);
+  if (r_.content.kind == Kind::directory) mark_directory(built.at, r_.path, r_.dot, r_.content);
   const bool is_directory = r_.content.kind == Kind::directory;
   const std::optional<std::uint32_t> mode =
       is_directory ? std::optional(r_.content.mode | 0700) : std::nullopt;

@@ -63,6 +63,8 @@ void Cleaner::clean_one(const Leftover& leftover) {
       return clean_new(leftover);
     case What::swap:
       return is_new(leftover) ? clean_new(leftover) : clean_old(leftover);
+    case What::late:
+      return f_.limbo.recall(leftover.at);
     default:
       if (!keep_(leftover.found.hash)) f_.fs.remove_file(leftover.at);
   }

@@ -44,7 +44,7 @@ void Applier::dispose_of_file(const std::string& at, const FileStat& came, const
     if (f_.fs.replace(at, version)) return to_limbo(version, hash, print_after_move(version, came), false);
   } else if (r_.keep_displaced && !f_.fs.stat(version)) {
     // Somebody may yet write into this very file: the version needs bytes of its own.
-    if (auto kept = f_.fs.clone(at, version); !kept) out_.problem = kept.error().message;
+    if (auto kept = f_.limbo.copy_version(at, hash); !kept) out_.problem = kept.error().message;
   }
   if (came.links > 1) {  // under its other name it is live: nobody can lose what is written to it
     f_.fs.remove_file(at);
@@ -70,15 +70,16 @@ void Applier::dispose_of_foreign_file(const std::string& at, const Current& curr
   if (!stat || writer) return to_limbo(at, r_.expect.content.hash, {}, !current.guarded);
   const auto hashed = hash_file(**file, stat->print.size, f_.key);
   const auto after = (*file)->stat();
-  if (!hashed || !after || after->print != stat->print ||
-      !f_.limbo.keep_version(at, hashed->hash, stat->links)) {
+  const bool stable = hashed && after && after->print == stat->print;
+  const Hash128 hash = stable ? hashed->hash : Hash128{};
+  Content content{Kind::file, hash, stat->print.size, stat->mode, stat->print.mtime_ns, {}};
+  if (!stable || !f_.limbo.keep_late(at, {r_.path, r_.expect.content.hash, r_.content.hash, {content, {}}}, stat->links)) {
     return to_limbo(at, r_.expect.content.hash, {}, !current.guarded);
   }
-  const std::string version = names::version(hashed->hash);
+  const std::string version = names::version(hash);
   const Fingerprint print = print_after_move(version, *stat);
-  out_.displaced =
-      DiskState{{Kind::file, hashed->hash, stat->print.size, stat->mode, stat->print.mtime_ns, {}}, print};
-  to_limbo(version, hashed->hash, print, !current.guarded);
+  out_.displaced = DiskState{std::move(content), print};
+  to_limbo(version, hash, print, !current.guarded);
 }
 
 }  // namespace syncline

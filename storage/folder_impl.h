@@ -18,6 +18,7 @@ struct Folder::Impl {
   FileSystem& fs;
   const HashKey key;
   const Identity identity;
+  bool marks = false;  // this file system keeps them
   Limbo limbo;
   Staging staging;
 

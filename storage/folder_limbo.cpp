@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "protocol/codec.h"
 #include "protocol/limits.h"
 #include "storage/folder_hash.h"
 #include "storage/folder_names.h"
@@ -23,7 +24,7 @@ void Limbo::report(LateWrite late) {
 
 std::size_t Limbo::size() const {
   const std::lock_guard lock(mutex_);
-  return entries_.size() + late_.size();
+  return entries_.size() + late_.size() + notes_.size();
 }
 
 bool Limbo::has_room() {
@@ -41,6 +42,7 @@ std::vector<LateWrite> Limbo::settle(bool at_once) {
   std::deque<Entry> due;
   std::vector<LateWrite> late;
   const std::int64_t now = fs_.now_ns();
+  drop_notes(now);
   {
     const std::lock_guard lock(mutex_);
     late.swap(late_);
@@ -85,19 +87,77 @@ Limbo::Verdict Limbo::settle_changed(const Entry& entry, File& file, const FileS
     same.print = stat.print;
     return settle_one(same, late);
   }
-  if (!keep_version(entry.at, hashed->hash, stat.links)) return Verdict::waits;
   Content content{Kind::file, hashed->hash, stat.print.size, stat.mode, stat.print.mtime_ns, {}};
-  late.push_back({entry.path, entry.known, entry.by, {std::move(content), {}}});
+  LateWrite found{entry.path, entry.known, entry.by, {std::move(content), {}}};
+  if (!keep_late(entry.at, found, stat.links)) return Verdict::waits;
+  late.push_back(std::move(found));
   return Verdict::done;
 }
 
 Status Limbo::keep_version(const std::string& from, const Hash128& hash, std::uint32_t links) {
   const std::string to = folder_names::version(hash);
   if (links <= 1) return fs_.replace(from, to);
-  if (fs_.stat(to)) return fs_.remove_file(from);
-  auto copied = fs_.clone(from, to);
-  if (!copied) return copied;
+  if (!fs_.stat(to)) {
+    if (auto copied = copy_version(from, hash); !copied) return copied;
+  }
   return fs_.remove_file(from);
+}
+
+Status Limbo::copy_version(const std::string& from, const Hash128& hash) {
+  const std::string to = folder_names::version(hash), unfinished = to + ".new";
+  (void)fs_.remove_file(unfinished);
+  auto copied = fs_.clone(from, unfinished);
+  if (copied) copied = fs_.replace(unfinished, to);
+  if (!copied) (void)fs_.remove_file(unfinished);
+  return copied;
+}
+
+Status Limbo::keep_late(const std::string& from, const LateWrite& late, std::uint32_t links) {
+  Writer w;
+  w.id(late.disk.content.hash), w.id(late.replaced), w.id(late.by), w.bytes(late.path);
+  const std::string note = folder_names::late(key_.hash(w.data()));
+  auto file = fs_.open_write(note);
+  auto noted = file ? (*file)->write_at(0, w.data()) : Status(tl::unexpected(file.error()));
+  if (!noted) return noted;
+  {
+    const std::lock_guard lock(mutex_);
+    notes_.push_back({note, fs_.now_ns()});
+  }
+  return keep_version(from, late.disk.content.hash, links);
+}
+
+void Limbo::recall(const std::string& note) {
+  Bytes bytes(3 * Hash128::size + 2 + limits::path_bytes, '\0');
+  auto file = fs_.open(note);
+  const auto size = file ? (*file)->read_at(0, bytes) : Result<std::size_t>(tl::unexpected(file.error()));
+  Reader r(BytesView(bytes).substr(0, size.value_or(0)));
+  LateWrite late;
+  Content& content = late.disk.content;
+  content.hash = r.id<Hash128>();
+  late.replaced = r.id<Hash128>();
+  late.by = r.id<Hash128>();
+  late.path = r.bytes(limits::path_bytes);
+  const auto stat = fs_.stat(folder_names::version(content.hash));
+  if (!r.done() || !stat) return void(fs_.remove_file(note));  // the bytes are where they were, and say so themselves
+  content.kind = Kind::file;
+  content.size = stat->print.size;
+  content.mode = stat->mode;
+  content.mtime_ns = stat->print.mtime_ns;
+  const std::lock_guard lock(mutex_);
+  notes_.push_back({note, fs_.now_ns()});
+  late_.push_back(std::move(late));
+}
+
+void Limbo::drop_notes(std::int64_t now_ns) {
+  std::vector<std::string> due;
+  {
+    const std::lock_guard lock(mutex_);
+    while (!notes_.empty() && std::abs(now_ns - notes_.front().since_ns) >= kNoteAgeNs) {
+      due.push_back(std::move(notes_.front().at));
+      notes_.pop_front();
+    }
+  }
+  for (const std::string& note : due) (void)fs_.remove_file(note);
 }
 
 }  // namespace syncline

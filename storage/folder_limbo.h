@@ -25,6 +25,7 @@ class Limbo {
  public:
   static constexpr std::int64_t kAgeNs = 1'000'000'000;
   static constexpr std::int64_t kBlindAgeNs = 60'000'000'000;
+  static constexpr std::int64_t kNoteAgeNs = 5'000'000'000;  // the owner has been told by then, and has committed it
 
   struct Entry {
     std::string at;     // where it is now: in staging/, or in versions/ under the hash of `known`
@@ -47,17 +48,28 @@ class Limbo {
   bool has_room();
   // Moves the file `from` to versions/<hash>, by copy when applications know it under another name too.
   Status keep_version(const std::string& from, const Hash128& hash, std::uint32_t links);
+  Status copy_version(const std::string& from, const Hash128& hash);  // whole or not at all
+  // The same for bytes that the owner has yet to be told of: until it has been, a note beside them says what they are.
+  Status keep_late(const std::string& from, const LateWrite& late, std::uint32_t links);
+  void recall(const std::string& note);  // one that an earlier process left: reports what it says
 
  private:
   enum class Verdict { done, waits };
   Verdict settle_one(const Entry& entry, std::vector<LateWrite>& late);
   Verdict settle_changed(const Entry& entry, File& file, const FileStat& stat, std::vector<LateWrite>& late);
 
+  void drop_notes(std::int64_t now_ns);
+
   FileSystem& fs_;
   const HashKey& key_;
   mutable std::mutex mutex_;
   std::deque<Entry> entries_;    // oldest first
   std::vector<LateWrite> late_;  // not reported yet
+  struct Note {
+    std::string at;
+    std::int64_t since_ns = 0;
+  };
+  std::deque<Note> notes_;  // oldest first
 };
 
 }  // namespace syncline

@@ -99,6 +99,7 @@ Result<std::unique_ptr<Folder>> Folder::open(FileSystem& fs, const HashKey& key,
   if (auto ours = check_identity(fs, identity); !ours) return tl::unexpected(ours.error());
   auto impl = std::make_unique<Impl>(fs, key, identity);
   if (auto opened = impl->staging.open(); !opened) return tl::unexpected(opened.error());
+  if (auto staging = fs.open(names::kStaging)) impl->marks = (*staging)->set_mark("-").has_value();
   return std::unique_ptr<Folder>(new Folder(std::move(impl)));
 }
 

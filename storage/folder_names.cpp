@@ -12,6 +12,7 @@ std::string staged(const Hash128& hash) { return fmt::format("{}/{}", kStaging, 
 std::string part(const Hash128& hash) { return fmt::format("{}/{}.part", kStaging, to_hex(hash)); }
 std::string progress(const Hash128& hash) { return fmt::format("{}/{}.have", kStaging, to_hex(hash)); }
 std::string version(const Hash128& hash) { return fmt::format("{}/{}", kVersions, to_hex(hash)); }
+std::string late(const Hash128& tag) { return fmt::format("{}/{}.late", kStaging, to_hex(tag)); }
 std::string building_directory(unsigned i) { return fmt::format("{}/{:x}", kStaging, i); }
 std::string building(std::uint64_t n) {
   return fmt::format("{}/{:x}/new-{:x}", kStaging, n % kBuildingDirectories, n);
@@ -100,6 +101,7 @@ std::optional<Found> parse(std::string_view name) {
   if (suffix.empty()) return Found{What::staged, *hash, {}};
   if (suffix == ".part") return Found{What::part, *hash, {}};
   if (suffix == ".have") return Found{What::progress, *hash, {}};
+  if (suffix == ".late") return Found{What::late, *hash, {}};
   return std::nullopt;
 }
 

@@ -22,6 +22,7 @@ std::string staged(const Hash128& hash);    // complete and verified by this pro
 std::string part(const Hash128& hash);      // incomplete, or not verified since the start
 std::string progress(const Hash128& hash);  // 8 bytes, big-endian: contiguous bytes of a part that has gaps
 std::string version(const Hash128& hash);
+std::string late(const Hash128& tag);  // a note: whose bytes those in versions/ are that the index may not know yet
 std::string building(std::uint64_t n);  // a new file, directory or symlink being made
 
 // A file that is about to change places with, or has just been, what is visible: says after a crash which of
@@ -37,8 +38,8 @@ std::string swap(const Swap& swap);
 
 // A name found in staging/ or below, taken apart. `name` may have directories in front.
 struct Found {
-  enum class What { staged, part, progress, building, swap } what = What::building;
-  Hash128 hash;  // staged, part, progress
+  enum class What { staged, part, progress, building, swap, late } what = What::building;
+  Hash128 hash;  // staged, part, progress; late: its tag
   Swap swap;     // of building only `n`
 };
 std::optional<Found> parse(std::string_view name);

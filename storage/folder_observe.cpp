@@ -17,8 +17,9 @@ using State = Observation::State;
 
 class Observer {
  public:
-  Observer(FileSystem& fs, const HashKey& key, std::string_view path) : fs_(fs), key_(key) {
+  Observer(FileSystem& fs, const HashKey& key, std::string_view path, bool marks) : fs_(fs), key_(key) {
     out_.path = path;
+    out_.marks = marks;
   }
 
   Observation look(const DiskState& known, bool force);
@@ -27,6 +28,7 @@ class Observer {
   void look_at_file();
   void look_at_symlink(const FileStat& stat);
   void take(Kind kind, const FileStat& stat);
+  void read_mark(File& file);
   Observation& refuse(const Error& error);
   Observation& busy(std::string why);
   bool is_racy(const FileStat& stat, std::int64_t now_ns) const;
@@ -73,6 +75,10 @@ bool shows(const FileStat& stat, const DiskState& known) {
   return known.present() && stat.print == known.print && same_mode;
 }
 
+void Observer::read_mark(File& file) {
+  if (const auto mark = out_.marks ? file.mark() : std::nullopt) out_.mark = decode_mark(key_, out_.path, *mark, out_.disk.content);
+}
+
 Observation Observer::look(const DiskState& known, bool force) {
   now_ns_ = fs_.now_ns();
   const auto stat = fs_.stat(out_.path);
@@ -85,6 +91,9 @@ Observation Observer::look(const DiskState& known, bool force) {
   switch (stat->type) {
     case FileType::directory:
       take(Kind::directory, *stat);
+      if (out_.marks) {
+        if (const auto directory = fs_.open(out_.path)) read_mark(**directory);
+      }
       break;
     case FileType::symlink:
       look_at_symlink(*stat);
@@ -150,6 +159,7 @@ void Observer::look_at_file() {
   out_.disk.content.hash = hashed->hash;
   out_.content = std::move(hashed->content);
   out_.signature = std::move(hashed->signature);
+  read_mark(file);
 }
 
 }  // namespace
@@ -159,7 +169,7 @@ bool Folder::is_unchanged(std::string_view path, const DiskState& known) {
   return stat && shows(*stat, known);
 }
 
-Observation Folder::observe(std::string_view path, const DiskState& known, bool force) {
+Observation Folder::observe(std::string_view path, const DiskState& known, bool force, bool marks) {
   if (!Impl::is_ours_to_touch(path)) {
     Observation out;
     out.path = path;
@@ -168,7 +178,7 @@ Observation Folder::observe(std::string_view path, const DiskState& known, bool 
         fmt::format("a path or a name longer than {} or {} bytes", limits::path_bytes, limits::name_bytes);
     return out;
   }
-  return Observer(impl_->fs, impl_->key, path).look(known, force);
+  return Observer(impl_->fs, impl_->key, path, marks && impl_->marks).look(known, force);
 }
 
 // A fingerprint whose ctime is 0 was taken too soon after a write to be sure; the receiver's hash decides in

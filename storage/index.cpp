@@ -304,6 +304,17 @@ bool Index::is_distrusted(FolderId folder, std::string_view path) const {
   return impl_->any_distrusted && impl_->view().get(entry_key(Table::distrusted, folder, path));
 }
 
+void Index::distrust(FolderId folder, std::string_view path) {
+  impl_->set(entry_key(Table::distrusted, folder, path), path_in_value(path));
+  impl_->any_distrusted = true;
+}
+
+void Index::trust(FolderId folder, std::string_view path) {
+  if (is_distrusted(folder, path)) impl_->drop(entry_key(Table::distrusted, folder, path));
+}
+
+bool Index::distrusts_any() const { return impl_->any_distrusted; }
+
 bool Index::after_power_loss() const { return impl_->kv.recovery().power_loss; }
 
 std::shared_ptr<const Signature> Index::signature(const Hash128& content) const {

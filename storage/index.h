@@ -108,6 +108,9 @@ class Index {
   bool is_distrusted(FolderId folder, std::string_view path) const;
   bool after_power_loss() const;  // whether open() found one
   std::vector<std::string> distrusted(FolderId folder, std::string_view after, std::size_t limit) const;
+  void distrust(FolderId folder, std::string_view path);
+  void trust(FolderId folder, std::string_view path);
+  bool distrusts_any() const;  // there may be none left
 
   std::shared_ptr<const Signature> signature(const Hash128& content) const;  // null: none is kept
   // One above limits::kept_signature_bytes is not kept.

@@ -20,7 +20,7 @@ void Node::look(const std::string& path, bool force, std::uint64_t delay_us, boo
   const DiskState known = entry && entry->disk ? entry->disk->state : DiskState{};
   const std::uint64_t as_of = process_->replica->looks_as_of();
   on_strand(path, delay_us, [this, path, known, force, at_start, attempts, as_of]() -> std::function<void()> {
-    Observation o = process_->folder->observe(path, known, force);
+    Observation o = process_->folder->observe(path, known, force, process_->replica->recovering());
     if (o.state == Observation::State::busy) {
       return [this, path, attempts, at_start] {
         process_->first_looks -= at_start;

@@ -60,11 +60,12 @@ void Node::clean() {
   std::set<Hash128> wanted;
   for (const std::string& path : p.index->pending(1, "", SIZE_MAX))
     wanted.insert(p.index->get(1, path)->live->content.hash);
+  const bool recovering = p.replica->recovering();
   p.folder->clean_staging([&](const Hash128& hash) { return wanted.contains(hash); }, p.index->after_power_loss());
   KeptFound found{1, {}};
   for (const Hash128& hash : p.folder->versions().value_or(std::vector<Hash128>{})) {
     if (p.index->conflict_needs(hash)) continue;
-    if (p.index->paths_with(1, hash, 1).empty())
+    if (p.index->paths_with(1, hash, 1).empty() && p.folder->has_version(hash, recovering))
       found.contents.push_back(hash);
     else
       (void)p.folder->drop_version(hash);

@@ -81,6 +81,7 @@ struct JobText {
   }
   std::string operator()(const StageDeltaJob& j) const { return "stage delta " + short_hash(j.hash); }
   std::string operator()(const StageVersionJob& j) const { return "keep version " + short_hash(j.hash); }
+  std::string operator()(const StageDropJob& j) const { return "drop staged " + short_hash(j.hash); }
   std::string operator()(const HasVersionJob& j) const { return "has version " + short_hash(j.hash); }
   std::string operator()(const DropVersionJob& j) const { return "drop version " + short_hash(j.hash); }
   std::string operator()(const MakeDeltaJob& j) const { return "make delta " + j.path; }

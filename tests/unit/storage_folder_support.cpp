@@ -197,7 +197,7 @@ std::vector<std::string> Bench::staging() {
   const std::string top = ".syncline/staging";
   const auto items = world->fs().list(top);
   for (const DirectoryItem& item : *items) {
-    if (item.type != FileType::directory) names.push_back(item.name);
+    if (item.type != FileType::directory && !item.name.ends_with(".late")) names.push_back(item.name);
     if (item.type != FileType::directory) continue;
     const auto below = world->fs().list(top + '/' + item.name);
     for (const DirectoryItem& inner : *below) names.push_back(item.name + '/' + inner.name);

@@ -48,7 +48,7 @@ struct Bench {
                   bool keep = false);
   ApplyResult put(const std::string& path, const Content& content, const DiskState& expect = {});
   std::string version(const Hash128& hash);
-  std::vector<std::string> staging();
+  std::vector<std::string> staging();  // but for notes, which go by themselves
 
   std::unique_ptr<World> world;
   HashKey key;
