@@ -123,6 +123,29 @@ int tell(const Command& command, const WaitReply& reply) {
   return kTimedOut;
 }
 
+int tell(const Command& command, const ReadyReply& reply) {
+  print(command.json ? json_text(reply) + "\n" : render(reply));
+  return kDone;
+}
+std::string why_not_drained(const DrainReply& reply) {
+  std::string why = reply.lacking.empty() ? "no other node is linked"
+                                          : fmt::format("{} ha{} not everything yet", fmt::join(reply.lacking, ", "),
+                                                        reply.lacking.size() == 1 ? "s" : "ve");
+  if (!reply.have.empty()) why = fmt::format("{} may lack what was written last", fmt::join(reply.have, ", "));
+  if (!reply.absent.empty()) why += fmt::format("; absent: {}", fmt::join(reply.absent, ", "));
+  return why;
+}
+int tell(const Command& command, const DrainReply& reply) {
+  if (command.json) print(json_text(reply) + "\n");
+  if (reply.done) {
+    if (!command.json) print(render(reply));
+    return kDone;
+  }
+  fmt::print(stderr, "syncline: timed out: {}; the node goes on draining until `syncline resume`\n",
+             printable(why_not_drained(reply)));
+  return kTimedOut;
+}
+
 int run(const Command& command, const Ask& request) {
   return std::visit(
       [&](const auto& r) {
@@ -130,11 +153,7 @@ int run(const Command& command, const Ask& request) {
         if constexpr (requires { r.timeout_ms; }) patience += r.timeout_ms;
         const auto reply = ask(command.home, r, patience);
         if (!reply) return failed(reply.error());
-        if constexpr (std::is_same_v<std::decay_t<decltype(*reply)>, ReadyReply>) {
-          return kDone;  // no command asks this
-        } else {
-          return tell(command, *reply);
-        }
+        return tell(command, *reply);
       },
       request);
 }

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "cli/lb.h"
 
 namespace syncline {
@@ -28,10 +30,13 @@ frontend site
 # Servers that have caught up: every method, in turn.
 backend ready
     balance roundrobin @@affinity
+    # What only reads may be asked of another server: one may be cut off and not have noticed yet.
+    retry-on conn-failure empty-response 502 503 504
+    http-request disable-l7-retry unless METH_GET
     option httpchk @@check
     http-check send meth GET uri @{ready_path} ver HTTP/1.1 hdr Host @{check_host}
     http-check expect status 200
-    default-server check inter 1s fastinter 500ms fall 1 rise 1
+    default-server check inter 1s fastinter 500ms fall 1 rise 1@{agent}
     @{checked}
 
 # None has: those whose node works, so that the site does not go dark for caution's sake.
@@ -57,6 +62,10 @@ LbPart haproxy_balancer(const LbPlan& plan, const LbExplain& explain) {
   words["checked"] = plan.options.checks == LbChecks::node
                          ? lb_lines(plan, "server @{name} @{address} addr @{node_host} port @{node_port}")
                          : words["servers"];
+  words["agent"] =
+      plan.options.agent_port == 0
+          ? std::string()
+          : fmt::format(" agent-check agent-port {} agent-inter 1s", plan.options.agent_port);
   LbPart part;
   part.file = "/etc/haproxy/haproxy.cfg";
   part.text = lb_fill(kBalancer, words, explain, part.comment);

@@ -160,6 +160,8 @@ Result<LbPlan> make_lb_plan(const LbOptions& options, const MembersReply& member
   while (o.folder.size() > 1 && o.folder.ends_with('/')) o.folder.pop_back();
   if (const Status good = check_words(o); !good) return tl::unexpected(good.error());
   if (const Status good = check_checks(o); !good) return tl::unexpected(good.error());
+  if (o.agent_port != 0 && o.balancer != LbProgram::haproxy)
+    return invalid("--agent-port: only haproxy asks an agent");
   auto servers = servers_of(o, members);
   if (!servers) return tl::unexpected(servers.error());
   plan.servers = *std::move(servers);

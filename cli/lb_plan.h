@@ -28,6 +28,7 @@ struct LbOptions {
   std::uint16_t listen = 80;         // of the balancer
   std::uint16_t app_port = 80;       // of the app servers' web server
   std::uint16_t http_port = 0;       // of the nodes; 0: as they tell, else 7441
+  std::uint16_t agent_port = 0;      // of the nodes' answer to HAProxy's agent-check; 0: not asked
   std::string uri;                   // prefix of the uploads, "/uploads/"; empty: by the folder's name
   std::string folder;                // on the app servers; empty: as on this node
   std::string site;                  // host name of the site; empty: any

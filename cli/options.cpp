@@ -18,7 +18,7 @@ namespace {
 
 struct Values {
   std::string home, folder, token, name, listen, http, id, as, path, folder_name, ttl = "1h", nodes = "all",
-                                                                                  timeout = "5s";
+                                                                                  timeout = "5s", drain_timeout = "1m";
   std::uint32_t uses = 1;
   bool json = false, watch = false, durable = false;
   LbCommands lb;
@@ -82,7 +82,7 @@ CLI::App* add_command(CLI::App& above, const char* name, const char* help, Value
 
 struct Commands {
   CLI::App *init, *run, *cluster, *invite, *join, *members, *status, *conflicts, *show, *diff, *restore,
-      *drop, *wait, *folder, *folders, *revert;
+      *drop, *wait, *drain, *resume, *folder, *folders, *revert;
 };
 
 void add_conflicts(CLI::App& app, Values& v, Commands& c) {
@@ -139,6 +139,11 @@ Commands add_commands(CLI::App& app, Values& v) {
   c.revert = add_command(*c.folder, "revert", "give up what was changed here in a folder that only receives", v);
   c.revert->add_option("PATH", v.path, "only this path and all below, absolute or relative to the folder");
   c.revert->add_option("--folder", v.folder_name, "the folder of this name");
+  c.drain = add_command(app, "drain", "take this node out of service once another one has everything", v);
+  c.drain->add_option("--timeout", v.drain_timeout, "stop waiting after; the node goes on with it")
+      ->check(duration(limits::wait_timeout_ms))
+      ->capture_default_str();
+  c.resume = add_command(app, "resume", "put it into service again", v);
   add_lb_commands(app, v.lb, v.json);
   for (auto* command : {c.init, c.run, c.cluster, c.join, c.folder}) command->fallthrough();
   return c;
@@ -187,6 +192,10 @@ Command command_of(const Commands& c, const Values& v) {
     out.what = Ask(ConflictDropRequest{v.id});
   } else if (c.conflicts->parsed()) {
     out.what = Ask(ConflictsRequest{v.folder_name});
+  } else if (c.drain->parsed()) {
+    out.what = Ask(DrainRequest{parse_duration_ms(v.drain_timeout).value_or(0)});
+  } else if (c.resume->parsed()) {
+    out.what = Ask(ResumeRequest{});
   } else {
     out.what = Ask(WaitRequest{v.folder_name, v.path, *parse_wait_for(v.nodes), v.durable,
                                parse_duration_ms(v.timeout).value_or(0)});

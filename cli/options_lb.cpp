@@ -17,6 +17,8 @@ void add_print_options(CLI::App* c, LbCommands& lb) {
       ->check(port)
       ->capture_default_str();
   c->add_option("--http-port", o.http_port, "of the nodes (default: as they tell, else 7441)")->check(port);
+  c->add_option("--agent-port", o.agent_port, "haproxy: ask the nodes' agent as well (config.toml, [balancer])")
+      ->check(port);
   c->add_option("--listen", o.listen, "port of the balancer")->check(port)->capture_default_str();
   c->add_option("--uri", o.uri, "prefix of the uploads (default: the folder's name, as in /uploads/)");
   c->add_option("--folder", o.folder, "the folder on the app servers (default: as on this node)");

@@ -17,6 +17,8 @@ std::string render(const InviteReply& invite);
 std::string render(const ConflictsReply& conflicts);
 std::string render(const ConflictShowReply& conflict);
 std::string render(const WaitReply& wait);
+std::string render(const ReadyReply& ready);
+std::string render(const DrainReply& drain);
 
 std::string human_size(std::uint64_t bytes);        // "0 B", "1.5 KiB", "12 MiB"
 std::string human_count(std::uint64_t n);           // "12,345"

@@ -17,11 +17,13 @@ std::string folders(const StatusReply& s) {
                {"size", kRight},
                {"directories", kRight},
                {"pending", kRight},
+               {"behind", kRight},
                {"conflicts", kRight},
                {"path", kLeft}});
   for (const FolderStatus& f : s.folders)
     table.row({f.name, std::string(state_name(f.state)), human_count(f.files), human_size(f.bytes),
-               human_count(f.directories), human_count(f.pending), human_count(f.conflicts), f.path});
+               human_count(f.directories), human_count(f.pending),
+               f.behind_seconds == 0 ? "-" : human_duration(f.behind_seconds), human_count(f.conflicts), f.path});
   std::string out = table.text();
   for (const FolderStatus& f : s.folders)
     if (!f.reason.empty())
@@ -95,7 +97,20 @@ std::string problems(const StatusReply& s) {
   return out;
 }
 
+std::string readiness(bool ready, NodeState state, const std::string& reason) {
+  if (state == NodeState::ready) return "ready";
+  std::string out = ready ? std::string(state_name(state)) : fmt::format("NOT READY: {}", state_name(state));
+  return reason.empty() ? out : out + ": " + printable(reason);
+}
+
+std::string name_line(const char* head, const std::vector<std::string>& names) {
+  return names.empty() ? std::string()
+                       : fmt::format("{}: {}\n", head, printable(fmt::format("{}", fmt::join(names, ", "))));
+}
+
 }  // namespace
+
+std::string render(const ReadyReply& r) { return readiness(r.ready, r.state, r.reason) + "\n"; }
 
 std::string render_folders(const StatusReply& s) {
   std::string out = folders(s);
@@ -105,8 +120,7 @@ std::string render_folders(const StatusReply& s) {
 }
 
 std::string render(const StatusReply& s) {
-  std::string out = fmt::format("{}: {}", printable(s.node), s.ready ? "ready" : "NOT READY");
-  if (!s.ready && !s.reason.empty()) out += ": " + printable(s.reason);
+  std::string out = fmt::format("{}: {}", printable(s.node), readiness(s.ready, s.state, s.reason));
   out += fmt::format("\nversion {}, up {}, cluster {}, udp {}, http {}\n\n", printable(s.version),
                      human_duration(s.uptime_seconds), to_hex(s.cluster).substr(0, 12), printable(s.listen),
                      printable(s.http));
@@ -140,12 +154,12 @@ std::string render(const MembersReply& reply) {
 std::string render(const InviteReply& invite) { return printable(invite.token) + "\n"; }
 
 std::string render(const WaitReply& wait) {
-  const auto line = [](const char* head, const std::vector<std::string>& names) {
-    return names.empty()
-               ? std::string()
-               : fmt::format("{}: {}\n", head, printable(fmt::format("{}", fmt::join(names, ", "))));
-  };
-  return line("have it", wait.have) + line("lack it", wait.lacking) + line("absent", wait.absent);
+  return name_line("have it", wait.have) + name_line("lack it", wait.lacking) + name_line("absent", wait.absent);
+}
+
+std::string render(const DrainReply& drain) {
+  return name_line("drained; have everything", drain.have) + name_line("may lack something", drain.lacking) +
+         name_line("absent", drain.absent);
 }
 
 }  // namespace syncline

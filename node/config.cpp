@@ -26,6 +26,7 @@ constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warning", "e
 constexpr std::array<std::string_view, 2> kDurabilities{"group", "strict"};
 constexpr std::array<std::string_view, 3> kModes{"send-receive", "receive-only", "send-only"};
 constexpr std::int64_t kRescanMin = 10, kRescanMax = 30 * 24 * 3600;
+constexpr std::int64_t kChangesMax = 1'000'000, kBehindMax = 24 * 3600;
 
 // What is wrong with a value; nullopt: nothing, and it was taken over into the config.
 using Problem = std::optional<std::string>;
@@ -87,10 +88,10 @@ Problem flag(const toml::node& node, bool& into) {
   return std::nullopt;
 }
 
-Problem seconds(const toml::node& node, std::uint64_t& into) {
+Problem number(const toml::node& node, std::int64_t least, std::int64_t most, std::uint64_t& into) {
   const auto value = node.value_exact<std::int64_t>();
-  if (!value || *value < kRescanMin || *value > kRescanMax)
-    return fmt::format("must be a number from {} to {}", kRescanMin, kRescanMax);
+  if (!value || *value < least || *value > most)
+    return fmt::format("must be a number from {} to {}", least, most);
   into = static_cast<std::uint64_t>(*value);
   return std::nullopt;
 }
@@ -159,15 +160,20 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
 
   using Node = const toml::node&;
   Config c;
-  Status folder, bounds;
+  Status folder, bounds, balancer;
   const Keys folder_keys{
       {"path", [&](Node n) { return absolute_path(n, c.folder.path); }},
       {"durability", [&](Node n) { return word(n, kDurabilities, c.folder.durability); }},
       {"mode", [&](Node n) { return word(n, kModes, c.folder.mode); }},
   };
-  const Keys limits_keys{{"rescan_seconds", [&](Node n) { return seconds(n, c.rescan_seconds); }},
+  const Keys limits_keys{{"rescan_seconds", [&](Node n) { return number(n, kRescanMin, kRescanMax, c.rescan_seconds); }},
                          {"upload", [&](Node n) { return rate(n, c.bandwidth.upload); }},
                          {"schedule", [&](Node n) { return schedule(n, c.bandwidth.schedule); }}};
+  const Keys balancer_keys{
+      {"agent", [&](Node n) { return text_of(n) == "" ? Problem{} : address(n, true, c.balancer.agent); }},
+      {"changes_behind", [&](Node n) { return number(n, 0, kChangesMax, c.balancer.changes_behind); }},
+      {"seconds_behind", [&](Node n) { return number(n, 1, kBehindMax, c.balancer.seconds_behind); }},
+  };
   const Keys keys{
       {"name", [&](Node n) { return node_name(n, c.name); }},
       {"listen", [&](Node n) { return address(n, false, c.listen); }},
@@ -177,9 +183,10 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
       {"ready_without_majority", [&](Node n) { return flag(n, c.ready_without_majority); }},
       {"folder", table_of(loader, "folder", folder_keys, folder)},
       {"limits", table_of(loader, "limits", limits_keys, bounds)},
+      {"balancer", table_of(loader, "balancer", balancer_keys, balancer)},
   };
   Status all = loader.take(parsed.table(), keys, "");
-  for (const Status* status : {&all, &folder, &bounds})
+  for (const Status* status : {&all, &folder, &bounds, &balancer})
     if (!*status) return tl::unexpected(status->error());
   if (c.name.empty()) return loader.bad(1, "\"name\" is missing");
   if (c.folder.path.empty()) return loader.bad(1, "[folder] with \"path\" is missing");
@@ -239,11 +246,18 @@ std::string config_text(const Config& c) {
       "# What this node sends, to all others together: \"unlimited\", \"20 MiB/s\", \"100 Mbit/s\". Other rates at other times of\n"
       "# the day (local time, the first that holds counts): schedule = [\"08:00-18:00 5 MiB/s\"].\n"
       "upload = {}\n"
-      "schedule = [{}]\n",
+      "schedule = [{}]\n\n"
+      "[balancer]\n"
+      "# TCP, HOST:PORT: answers HAProxy's agent-check to whoever asks (up, drain, down and why). \"\" = none.\n"
+      "agent = {}\n"
+      "# Not ready with more changes behind than this, or when the oldest of them is older.\n"
+      "changes_behind = {}\n"
+      "seconds_behind = {}\n",
       quoted(c.name), quoted(c.listen), example, quoted(c.http),
       quoted(kLevels[static_cast<std::size_t>(c.log)]), c.ready_without_majority, quoted(c.folder.path),
       quoted(kDurabilities[static_cast<std::size_t>(c.folder.durability)]), quoted(mode_name(c.folder.mode)),
-      c.rescan_seconds, quoted(c.bandwidth.upload), periods);
+      c.rescan_seconds, quoted(c.bandwidth.upload), periods, quoted(c.balancer.agent), c.balancer.changes_behind,
+      c.balancer.seconds_behind);
 }
 
 }  // namespace syncline

@@ -16,6 +16,14 @@ enum class LogLevel : std::uint8_t { debug, info, warning, error };
 // together, `strict` syncs each before it is shown.
 enum class Durability : std::uint8_t { group, strict };
 
+// For balancers (DESIGN.md, section 6, /readyz).
+struct BalancerConfig {
+  std::string agent;                  // TCP, HOST:PORT that answers HAProxy's agent-check; port 0 = any; empty: none
+  std::uint64_t changes_behind = 64;  // ready with at most so many, 0 to a million
+  std::uint64_t seconds_behind = 10;  // 1 s to a day
+  bool operator==(const BalancerConfig&) const = default;
+};
+
 struct FolderConfig {
   std::string path;  // absolute
   Durability durability = Durability::group;
@@ -40,6 +48,7 @@ struct Config {
   std::uint64_t rescan_seconds = 3600;  // the whole folder is looked at again so often; 10 s to 30 days
   Bandwidth bandwidth;
   FolderConfig folder;
+  BalancerConfig balancer;
   bool operator==(const Config&) const = default;
 };
 

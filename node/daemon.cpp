@@ -101,6 +101,8 @@ Status Daemon::open_index() {
   }
   replica.modes[1] = home_.config.folder.mode;
   randombytes_buf(&replica.random_seed, sizeof replica.random_seed);
+  replica.limits = {home_.config.balancer.changes_behind, home_.config.balancer.seconds_behind * 1000,
+                    home_.config.ready_without_majority};
   replica_ = std::make_unique<Replica>(*index_, std::move(replica));
 
   FolderRunner::Options folder;
@@ -132,6 +134,10 @@ Status Daemon::open_links() {
                                 [this](std::function<void()> fn) { loop_.post(std::move(fn)); }, this);
   if (!http) return tl::unexpected(http.error());
   http_ = std::move(*http);
+  if (home_.config.balancer.agent.empty()) return {};
+  auto agent = AgentServer::start(loop_.uv(), home_.config.balancer.agent, [this] { return agent_line(); });
+  if (!agent) return tl::unexpected(agent.error());
+  agent_ = std::move(*agent);
   return {};
 }
 
@@ -148,6 +154,7 @@ Status Daemon::run() {
   wait_alarm_ = &loop_.alarm([this] { check_wait_deadlines(); });
   rate_alarm_ = &loop_.alarm([this] { apply_rate(); });
   apply_rate();
+  drain_alarm_ = &loop_.alarm([this] { check_drains(); });
   loop_.watch(transport_->fd(), [] {});
   loop_.on_stop_signal([this] {
     stopping_ = true;
@@ -160,6 +167,7 @@ Status Daemon::run() {
                transport_->local_address(), http_->local_address());
   loop_.run();
   http_.reset();
+  agent_.reset();
   control_.reset();
   folder_.reset();
   if (end_) kv_->flush_wait();
@@ -183,6 +191,7 @@ void Daemon::cycle() {
   process();
   if (commit_blocked_) return;
   for (const std::string& path : std::exchange(applied_, {})) folder_->applied(path);
+  check_drains();
   transport_->flush();
   service_->set(next);
   const Now at = now();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "node/agent_server.h"
 #include "node/control_server.h"
 #include "node/executor.h"
 #include "node/file_source.h"
@@ -70,7 +71,6 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   // ControlHandler: daemon_control.cpp
   void handle(const ControlRequest& request, ControlAnswer answer) override;
   Result<ControlReply> on(const StatusRequest& request);
-  Result<ControlReply> on(const ReadyRequest& request);
   Result<ControlReply> on(const MembersRequest& request);
   Result<ControlReply> on(const InviteRequest& request);
   Result<ControlReply> on(const ConflictsRequest& request);
@@ -84,6 +84,17 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   void end_wait(std::uint64_t id);
   void check_wait_deadlines();
   void apply_rate();
+
+  // daemon_ready.cpp
+  Result<ControlReply> on(const ReadyRequest& request);
+  Result<ControlReply> on(const ResumeRequest& request);
+  std::string unhealthy();
+  std::string agent_line();
+  void drain(const DrainRequest& request, ControlAnswer answer);
+  bool drained_by_now();
+  DrainReply drain_reply() const;
+  void check_drains();
+
   Result<Conflict> find_conflict(const std::string& id) const;
   Result<std::string> relative_path(const std::string& path) const;
   ConflictEntry entry_of(const Conflict& conflict) const;
@@ -99,6 +110,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   HashKey hash_key_;
   Loop loop_;
   Clock::time_point started_ = Clock::now();
+  Clock::time_point resumed_ = started_;
   Executor executor_;
   std::unique_ptr<Kv> kv_;
   std::unique_ptr<Index> index_;
@@ -107,6 +119,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<AgentServer> agent_;
   std::optional<Invites> invites_;
 
   std::deque<Event> events_;
@@ -121,6 +134,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Loop::Alarm* wait_alarm_ = nullptr;
   Loop::Alarm* rate_alarm_ = nullptr;
   std::optional<std::uint64_t> rate_;  // of uploads, as last told to the transport
+  Loop::Alarm* drain_alarm_ = nullptr;
 
   std::vector<Member> members_;  // verified, this node first
   std::string members_saved_;         // text of HOME/members
@@ -143,6 +157,8 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
     Clock::time_point deadline;
   };
   std::map<std::uint64_t, PendingWait> waits_;
+  std::vector<PendingWait> drains_;
+  bool drain_was_early_ = false;
   std::map<std::uint64_t, std::vector<FindAnswer>> finds_;
   struct Rate {
     std::uint64_t done = 0, bytes_s = 0;

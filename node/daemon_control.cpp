@@ -22,9 +22,11 @@ constexpr FolderId kFolder = 1;
 
 void Daemon::handle(const ControlRequest& request, ControlAnswer answer) {
   if (const auto* w = std::get_if<WaitRequest>(&request)) return wait(*w, std::move(answer));
+  if (const auto* d = std::get_if<DrainRequest>(&request)) return drain(*d, std::move(answer));
   answer(std::visit(
       [this](const auto& r) -> Result<ControlReply> {
-        if constexpr (std::is_same_v<std::decay_t<decltype(r)>, WaitRequest>)
+        using T = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<T, WaitRequest> || std::is_same_v<T, DrainRequest>)
           return Done{};
         else
           return on(r);
@@ -61,17 +63,6 @@ FolderStatus Daemon::folder_status() const {
   return f;
 }
 
-Result<ControlReply> Daemon::on(const ReadyRequest&) {
-  ReadyReply reply;
-  reply.ready = !commit_blocked_ && replica_->ready(now(), &reply.reason);
-  if (commit_blocked_) reply.reason = "no space left for the index";
-  // With `ready_without_majority` a node that is cut off still serves.
-  if (!reply.ready && home_.config.ready_without_majority &&
-      reply.reason.find("majority") != std::string::npos)
-    reply.ready = true;
-  return reply;
-}
-
 Result<ControlReply> Daemon::on(const StatusRequest&) {
   StatusReply s;
   s.node = home_.config.name;
@@ -79,7 +70,8 @@ Result<ControlReply> Daemon::on(const StatusRequest&) {
   s.cluster = home_.cluster.cluster;
   s.version = SYNCLINE_VERSION;
   const auto ready = std::get<ReadyReply>(*on(ReadyRequest{}));
-  s.ready = ready.ready, s.reason = ready.reason;
+  s.ready = ready.ready, s.state = ready.state, s.reason = ready.reason;
+  s.healthy = ready.healthy, s.unhealthy = ready.unhealthy;
   s.listen = transport_->local_address();
   s.http = http_->local_address();
   s.now = wall(now().wall_ms);
@@ -102,6 +94,7 @@ Result<ControlReply> Daemon::on(const StatusRequest&) {
     s.peers.push_back(std::move(p));
   }
   s.folders.push_back(folder_status());
+  s.folders.back().behind_seconds = ready.folders.front().seconds;
   std::map<std::string, Rate> rates;
   for (const TransferView& t : replica_->transfers()) {
     Rate rate = rates_.contains(t.path) ? rates_[t.path] : Rate{t.done, 0, Clock::now()};

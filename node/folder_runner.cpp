@@ -16,6 +16,7 @@ constexpr std::size_t kScanLooksAhead = 8192;
 constexpr std::size_t kScanBudget = 2000;
 constexpr std::size_t kDrainBudget = 4096;
 constexpr std::chrono::seconds kReopen{3};
+constexpr std::chrono::seconds kOverdue{1};
 
 Look forced(const std::string& path) {
   Look look;
@@ -96,6 +97,8 @@ bool FolderRunner::try_open() {
   if (auto watcher = open_watcher(options_.path)) {
     watcher_ = std::move(*watcher);
     loop_.watch(watcher_->fd(), [this] { drain_watcher(); });
+  } else {
+    watch_error_ = watcher.error().message;
   }
   drain_watcher();
   return true;
@@ -155,6 +158,20 @@ void FolderRunner::drain_watcher() {
     });
   }
   pump();
+}
+
+std::string FolderRunner::watch_problem() const {
+  if (watcher_) return watcher_->health().problem;
+  return open() ? "changes are found by scans only: " + watch_error_ : "";
+}
+
+std::string FolderRunner::blind() const {
+  return watcher_ && watcher_->health().unwatched == 0 ? "" : watch_problem();
+}
+
+bool FolderRunner::overdue() const {
+  const auto due = intake_.next_deadline();
+  return due && *due + kOverdue < Clock::now();
 }
 
 void FolderRunner::event(WatchEvent e) {

@@ -58,7 +58,12 @@ class FolderRunner {
   const std::string& stopped() const { return stopped_; }  // why, or empty
   bool scanning() const { return scanning_; }
   std::size_t rules() const { return rules_->size(); }  // that say what is ignored
-  std::string watch_problem() const { return watcher_ ? watcher_->health().problem : ""; }
+  // Why some changes wait for the next scan; empty: none does.
+  std::string watch_problem() const;
+  // The same, where it is this machine's own changes that do.
+  std::string blind() const;
+  // Something that was noticed should have been looked at a while ago: this machine is too busy.
+  bool overdue() const;
 
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -95,6 +100,7 @@ class FolderRunner {
   std::shared_ptr<OpenFolder> open_;
   std::shared_ptr<const IgnoreRules> rules_ = std::make_shared<IgnoreRules>();
   std::unique_ptr<Watcher> watcher_;
+  std::string watch_error_;  // why there is none
   bool settling_ = false;
   Intake intake_;
   OwnChanges own_changes_;

@@ -110,19 +110,34 @@ struct HttpServer::Impl {
     return Handled;
   }
 
+  // What strangers may know is one word.
+  std::string told(const char* word, const std::string& why) const {
+    return word + (open && !why.empty() ? ": " + as_utf8(why) : std::string()) + "\n";
+  }
+
   void health(Response response) {
-    const bool alive = bridge->ask(ReadyRequest{}, kAnswer).has_value();
-    response.status = alive ? 200 : 503;
-    response.set_content(alive ? "ok\n" : "the node does not answer\n", kText);
+    const auto reply = bridge->ask(ReadyRequest{}, kAnswer);
+    const auto* state = reply && *reply ? std::get_if<ReadyReply>(&**reply) : nullptr;
+    response.status = state && state->healthy ? 200 : 503;
+    response.set_content(!state           ? "the node does not answer\n"
+                         : state->healthy ? "ok\n"
+                                          : told("not healthy", state->unhealthy),
+                         kText);
   }
 
   void ready(Response response) {
     const auto reply = bridge->ask(ReadyRequest{}, kAnswer);
     const auto* state = reply && *reply ? std::get_if<ReadyReply>(&**reply) : nullptr;
-    const bool good = state && state->ready;
-    response.status = good ? 200 : 503;
-    const std::string why = state && open && !state->reason.empty() ? ": " + as_utf8(state->reason) : "";
-    response.set_content(good ? "ready\n" : "not ready" + why + "\n", kText);
+    response.status = state && state->ready ? 200 : 503;
+    if (!state) return response.set_content("the node does not answer\n", kText);
+    std::string text = state->ready ? std::string(state_name(state->state)) + "\n"
+                                    : told("not ready", fmt::format("{}: {}", state_name(state->state), state->reason));
+    if (open) {
+      for (const FolderBehind& f : state->folders)
+        text += fmt::format("{}: {} changes, {} s behind\n", as_utf8(f.name), f.changes, f.seconds);
+      text += fmt::format("{} changes not heard of yet\n", state->missing);
+    }
+    response.set_content(text, kText);
   }
 
   void metrics(Response response) {

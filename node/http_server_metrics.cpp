@@ -61,6 +61,9 @@ std::string metrics_text(const StatusReply& s) {
   Family(out, "syncline_info", "gauge", "Always 1; the labels say what runs here.")
       .add(fmt::format("{{node=\"{}\",version=\"{}\"}}", escaped(s.node), escaped(s.version)), 1);
   Family(out, "syncline_ready", "gauge", "1 when /readyz answers 200.").add("", s.ready ? 1 : 0);
+  Family(out, "syncline_healthy", "gauge", "1 when /healthz answers 200.").add("", s.healthy ? 1 : 0);
+  Family(out, "syncline_state", "gauge", "Always 1; the label says in which state the node is.")
+      .add(fmt::format("{{state=\"{}\"}}", state_name(s.state)), 1);
   Family(out, "syncline_uptime_seconds", "gauge", "Since this process started.").add("", s.uptime_seconds);
   Family(out, "syncline_transfers", "gauge", "Large contents on their way here.").add("", s.transfers.size());
   Family(out, "syncline_problems", "gauge", "Things an administrator should look at.")
@@ -93,6 +96,9 @@ std::string metrics_text(const StatusReply& s) {
        [](F f) { return f.directories; });
   each(out, s.folders, "syncline_folder_pending", "gauge", "Versions known but not yet visible.",
        [](F f) { return f.pending; });
+  each(out, s.folders, "syncline_folder_behind_seconds", "gauge",
+       "How long the oldest of them has been known, large files on their way left out.",
+       [](F f) { return f.behind_seconds; });
   each(out, s.folders, "syncline_folder_conflicts", "gauge", "Open conflicts.",
        [](F f) { return f.conflicts; });
   return out;

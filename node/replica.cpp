@@ -10,15 +10,16 @@
 namespace syncline {
 
 Replica::Impl::Impl(Index& i, ReplicaOptions o)
-    : index(i), options(std::move(o)), random(options.random_seed) {
+    : index(i), options(std::move(o)), random(options.random_seed), started_with(i.vector()) {
   if (const auto saved = index.meta("hlc")) {
     Reader r(*saved);
     clock.observe({r.u64()});
   }
   load_intents();
   load_recovery();
+  load_drain();
   for (const FolderId folder : options.folders) {
-    if (index.counts(folder).pending > 0) backlog.insert(folder);
+    if (index.counts(folder).pending > 0) backlog.insert(folder), crowded_since[folder] = 0;
     for (const Conflict& c : index.conflicts(folder, false, SIZE_MAX)) ensure_version(c);
   }
 }
@@ -117,7 +118,12 @@ void Replica::Impl::tick() {
   next_backlog();
   if (recovering) tick_recovery();
   check_waits();
-  const bool is_ready = ready(nullptr);
+  if (now.mono_ms >= lag.due_ms)
+    measure_lag();
+  else
+    lag.stale = true;
+  tick_drain();
+  const bool is_ready = ready();
   caught_up_once |= is_ready;
   if (is_ready != was_ready) {  // others count on it: whether `wait` waits for this node, for one
     was_ready = is_ready;
@@ -140,6 +146,11 @@ std::uint64_t Replica::Impl::next_tick() const {
   if (!sweeps.empty()) due = now.mono_ms;
   due = std::min(due, next_find_ms());
   if (recovering && heard_members) due = now.mono_ms + 10;
+  due = std::min(due, next_drain_ms());
+  for (const auto& [node, until_ms] : leaving_until) {
+    if (!waits.empty() && until_ms > now.mono_ms) due = std::min(due, until_ms);
+  }
+  if (!was_ready && lag.stale) due = std::min(due, lag.due_ms);
   return std::max(due, now.mono_ms + 1);
 }
 
@@ -155,37 +166,6 @@ const std::vector<NodeId>& Replica::Impl::member_ids() const {
   std::sort(members.begin(), members.end());
   members.erase(std::unique(members.begin(), members.end()), members.end());
   return members;
-}
-
-bool Replica::Impl::ready(std::string* why_not) const {
-  const auto no = [why_not](std::string why) {
-    if (why_not) *why_not = std::move(why);
-    return false;
-  };
-  for (const auto& [folder, reason] : stopped) return no("stopped: " + reason);
-  if (!clock_problem.empty()) return no(clock_problem);
-  for (const FolderId folder : options.folders) {
-    if (!scanned.contains(folder)) return no("first scan under way");
-  }
-  const std::vector<NodeId>& known = member_ids();
-  std::size_t linked = 1;
-  for (const NodeId& m : known) {
-    if (m == options.self) continue;
-    const auto it = links.find(m);
-    if (it != links.end() && it->second.greeted) {
-      ++linked;
-      if (!index.vector().covers(it->second.start_vector)) return no("catching up with " + it->second.name);
-    } else if (now.mono_ms < started_ms + tuning::start_grace_ms) {
-      return no("looking for the other members");
-    }
-  }
-  if (known.size() >= 3 && linked * 2 <= known.size())
-    return no("linked to less than a majority of the members");
-  for (const FolderId folder : options.folders) {
-    const std::uint64_t pending = index.counts(folder).pending;
-    if (pending > (caught_up_once ? 64u : 0u)) return no(fmt::format("{} files on their way", pending));
-  }
-  return true;
 }
 
 void Replica::Impl::problem(const std::string& path, std::string text) {
@@ -240,11 +220,6 @@ std::map<std::string, Bytes> Replica::values(const std::string& prefix) const {
     if (entry.live && entry.live->content.kind == Kind::value) out[path] = entry.live->content.target;
   }
   return out;
-}
-
-bool Replica::ready(Now now, std::string* why_not) const {
-  impl_->now.mono_ms = std::max(impl_->now.mono_ms, now.mono_ms);
-  return impl_->ready(why_not);
 }
 
 std::vector<PeerView> Replica::peers() const {

@@ -12,6 +12,13 @@
 
 namespace syncline {
 
+// How far a node may be behind and still take readers.
+struct ReadyLimits {
+  std::uint64_t changes = 64;        // of a folder, not on disk yet; of the node, not heard of yet
+  std::uint64_t behind_ms = 10'000;  // the oldest of them
+  bool without_majority = false;     // DESIGN.md, section 6, /readyz
+};
+
 struct ReplicaOptions {
   NodeId self;
   std::string name;
@@ -21,6 +28,44 @@ struct ReplicaOptions {
   std::map<FolderId, FolderMode> modes{};  // where they are not FolderMode::send_receive
   std::vector<NodeId> members{};  // known from elsewhere: the records of a new index have not come yet
   std::uint64_t random_seed = 0;  // jitter only
+  ReadyLimits limits{};
+};
+
+// How far this node is behind in a folder.
+struct FolderLag {
+  FolderId folder = 0;
+  std::uint64_t changes = 0;    // versions known and not on disk yet, those that cannot be brought there left out
+  std::uint64_t behind_ms = 0;  // how long the oldest of them has been known; large files are not counted: they take their time
+  std::uint64_t full = 0;       // versions that the disk has no room for
+};
+
+// Whether readers may be sent here.
+struct Readiness {
+  enum class State : std::uint8_t {
+    ready,
+    draining,  // ready, until somebody else has all that this node has
+    drained,
+    starting,     // the first scan is not over, or the other members are being looked for
+    catching_up,  // behind by more than the limits, or not caught up yet since the start
+    cut_off,      // linked to less than a majority
+    stopped,      // nothing is synced until somebody has seen to it
+  } state = State::starting;
+  std::string reason{};             // of any state but ready
+  std::uint64_t missing = 0;        // log entries that linked members have and this node lacks
+  std::uint64_t missing_ms = 0;     // how long some of them have been
+  std::vector<FolderLag> folders{};
+  bool takes_readers() const { return state == State::ready || state == State::draining; }
+};
+
+// How far `drain` has come.
+struct DrainView {
+  enum class Phase : std::uint8_t {
+    off,
+    spreading,  // some other member shall have everything first
+    leaving,    // not ready any more; what was written since shall be there, too
+    drained,
+  } phase = Phase::off;
+  std::vector<NodeId> have{}, lacking{}, absent{};  // the other members; absent: not linked
 };
 
 // What a peer is known to have.
@@ -125,7 +170,14 @@ class Replica {
   FindView find_state(std::uint64_t find) const;
   void end_find(std::uint64_t find);  // after its FindOver
 
-  bool ready(Now now, std::string* why_not = nullptr) const;
+  // Takes this node out of service, across restarts, until resume(): readers stay until some linked member
+  // has everything that is here, and its drain is over (DrainView::drained) once one has what was written
+  // until then, too. Asked again, it asks the members again. Error::refused: there is no other member.
+  Status drain(Now now);
+  void resume(Now now);
+  DrainView drain_view() const;
+
+  Readiness readiness(Now now);
   std::vector<PeerView> peers() const;
   std::vector<TransferView> transfers() const;
   std::vector<ProblemView> problems() const;

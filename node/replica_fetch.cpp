@@ -253,7 +253,7 @@ void Replica::Impl::fetch_job_done(const FetchJob& job, FileOutcome& outcome) {
       f.written = std::min(f.size, f.written + limits::range_bytes);
       f.progress_ms = now.mono_ms;
     } else {
-      problem(f.path.path, staged->error().message);
+      stuck_at(f.path, staged->error().message, staged->error().code == Error::Code::full);
       f.failed = true;
     }
   }
@@ -291,7 +291,7 @@ void Replica::Impl::end_fetch(Hash128 hash, bool ok) {
   if (work == works.end()) return;
   if (!ok) {
     if (retries.count(f.path) == 6)
-      problem(f.path.path, "no linked member has its content; waiting for one that does");
+      stuck_at(f.path, "no linked member has its content; waiting for one that does");
     content_failed(f.path, links.empty() ? tuning::retry_max_ms : tuning::retry_min_ms);
     return content_in_vain(f);
   }

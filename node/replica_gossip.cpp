@@ -14,17 +14,22 @@ void Replica::Impl::link_up(const NodeId& node) {
   peer.digest_at = now.mono_ms + tuning::digest_ms + random() % 1000;
   send(node, Lane::control,
        Hello{kProtocolVersion, options.name, now.wall_ms, own_seq > 0 ? options.actor : ActorId{},
-             ready(nullptr), index.vector()});
+             ready(), index.vector()});
 }
 
 void Replica::Impl::link_down(const NodeId& node) {
-  if (links.erase(node) == 0) return;
+  const auto link = links.find(node);
+  if (link == links.end()) return;
+  if (link->second.ready) not_ready_any_more(node);
+  links.erase(link);
   std::erase_if(streams, [&](const auto& s) { return s.second.peer == node; });
   std::erase_if(probes, [&](const auto& p) { return p.first.first == node; });
   // What only this peer claimed to have may never come: it lost power, and its index is back where it was before.
   std::erase_if(gaps, [&](const auto& gap) {
     return std::none_of(links.begin(), links.end(), [&](const auto& l) { return l.second.vector.get(gap.first) > index.vector().get(gap.first); });
   });
+  settlings.erase(node);
+  draining.have.erase(node);
   forget_peer(node);
   silence_finds(node);
   check_waits();
@@ -58,6 +63,8 @@ void Replica::Impl::on(Peer& peer, Hello& m) {
   retries.all_due(now.mono_ms);
   ask_waits(peer.node);
   ask_finds(peer.node);
+  if (draining.round != 0) ask_to_settle(peer);
+  lag.due_ms = 0;
 }
 
 // Ahead of everybody it can see: most likely it is this clock that is wrong, and its times would win over all
@@ -82,7 +89,7 @@ void Replica::Impl::judge_clock() {
 void Replica::Impl::announce(Peer& peer, bool everything) {
   peer.announce_at = 0;
   const VersionVector& own = index.vector();
-  Announce m{own_seq > 0 ? options.actor : ActorId{}, ready(nullptr), {}};
+  Announce m{own_seq > 0 ? options.actor : ActorId{}, ready(), {}};
   if (everything) {
     m.vector = own;
   } else {
@@ -102,6 +109,7 @@ void Replica::Impl::schedule_announcements() {
 
 void Replica::Impl::on(Peer& peer, Announce& m) {
   const bool became_ready = m.ready && !peer.ready;
+  if (peer.ready && !m.ready) not_ready_any_more(peer.node);
   peer.actor = m.actor;
   peer.ready = m.ready;
   peer.vector.merge(m.vector);

@@ -1,6 +1,8 @@
 #pragma once
 // The replica's state, shared by replica*.cpp and by nothing else. One idea a file:
-//   replica.cpp          events in, effects out; readiness; views
+//   replica.cpp          events in, effects out; views
+//   replica_ready.cpp    readiness, and how far this node is behind
+//   replica_drain.cpp    out of service: who else has everything
 //   replica_gossip.cpp   links, vectors, the log's streams
 //   replica_accept.cpp   versions heard of or written here, conflicts, repairs of the tree
 //   replica_observe.cpp  what is on disk, turned into versions
@@ -55,6 +57,13 @@ inline constexpr std::uint64_t start_grace_ms =
     3'000;  // a member not linked this long after the start is unreachable
 inline constexpr std::uint64_t hearing_ms = 60'000;  // after a loss of power: for the members to tell what they know
 inline constexpr std::uint64_t refused_ms = 10'000;  // before a refused actor is asked for again
+inline constexpr std::uint64_t lag_ms = 250;         // how often it is measured
+inline constexpr std::uint64_t lag_unready_ms = 50;  // the same while a balancer waits for this node
+inline constexpr std::uint64_t settle_ms = 50;       // how often it is seen whether a peer can be told that all is here
+inline constexpr std::size_t pending_seen_max = 256;  // looked through for that; with more pending it is not
+// How long balancers may take to notice that a node is leaving: the checks that `syncline lb` prints come every
+// second or two.
+inline constexpr std::uint64_t leave_ms = 2'500;
 }  // namespace tuning
 
 // One path on its way to its live version.
@@ -66,6 +75,7 @@ struct Work {
   std::vector<std::string> local_sources{};  // paths here with this content, not tried yet
   bool local_asked = false, delta_asked = false;
   bool bulk = false;
+  std::uint64_t since_ms = 0;  // known and not on disk
   bool versions_asked = false;
   bool applying = false;
   bool again = false;    // an observation was put off: look again at the end
@@ -164,6 +174,16 @@ struct LocalProbe {
   std::uint64_t expires_ms = 0;
   bool never = false;  // this node will not show it
 };
+struct Settling {  // a peer's Settle, not answered yet
+  std::uint64_t id = 0;
+  VersionVector vector{};
+};
+struct Drain {
+  DrainView::Phase phase = DrainView::Phase::off;
+  std::uint64_t round = 0;    // of the questions under way; 0: none
+  std::uint64_t left_ms = 0;  // when readers were told to go
+  std::set<NodeId> have{};    // of this round
+};
 struct Wait {
   PathKey path{};
   WaitGoal goal{};
@@ -249,9 +269,11 @@ struct Replica::Impl {
   struct Pass {
     std::string cursor;   // where the pass over the pending list stands
     bool missed = false;  // it met a path that could not be started
+    bool crowded = false;  // one that is not merely large
   };
   std::map<FolderId, Pass> passes;
   std::set<FolderId> backlog;               // folders with pending paths that are not being worked on
+  std::map<FolderId, std::uint64_t> crowded_since;  // with paths among them that are not merely large
   std::uint64_t backlog_at_ms = 0;
   std::size_t bulk_works = 0, held_bytes = 0;
   JobId next_job = 1;
@@ -276,6 +298,20 @@ struct Replica::Impl {
   std::set<FolderId> scanned;
   std::map<std::string, ProblemView> problems;
   bool caught_up_once = false, was_ready = false;
+  const VersionVector started_with;  // this index's vector
+  struct Lag {
+    std::uint64_t due_ms = 0;
+    bool stale = false;  // something has happened since it was measured
+    bool behind_start = true;  // by something that was known when the links came up; until it has caught up once
+    std::uint64_t missing = 0;
+    VersionVector mark{};  // what was known to be missing at mark_ms and still is in part
+    std::uint64_t mark_ms = 0;
+    std::map<FolderId, FolderLag> folders{};  // `changes` is what is to be left out
+  } lag;
+  std::map<PathKey, bool> stuck;  // pending paths that cannot be brought to disk, as their problem says; true: no space
+  Drain draining;
+  std::map<NodeId, Settling> settlings;
+  std::uint64_t settle_due_ms = 0;
   mutable std::vector<NodeId> members;  // of the cluster's own folder, while `members_known`
   mutable bool members_known = false;
 
@@ -283,6 +319,7 @@ struct Replica::Impl {
   std::map<Hash128, Drop> drops;           // kept versions that nobody seems to need any more
   std::map<JobId, Hash128> drop_jobs;
   std::map<std::uint64_t, Wait> waits;
+  std::map<NodeId, std::uint64_t> leaving_until;  // members that were ready a moment ago, and may still get readers
   std::map<std::pair<NodeId, std::uint64_t>, LocalProbe> probes;  // of peers, not answered yet
   std::uint64_t next_wait = 1;
   static constexpr std::uint64_t kThisCommit =
@@ -295,13 +332,35 @@ struct Replica::Impl {
   void step(const Event& event, Now at);
   void tick();
   std::uint64_t next_tick() const;
-  bool ready(std::string* why_not) const;
   const std::vector<NodeId>& member_ids() const;
   void problem(const std::string& path, std::string text);
   void no_problem(const std::string& path);
   void log(bool warning, std::string text) { effects.push_back(LogLine{warning, std::move(text)}); }
   JobId start_job(FolderId folder, std::string strand, bool bulk, decltype(FileJob::work) work);
   bool owns(FolderId folder) const;
+
+  // replica_ready.cpp
+  Readiness readiness() const;
+  bool ready() const { return readiness().takes_readers(); }
+  Readiness not_synced() const;
+  std::string not_found_yet() const;
+  std::string too_far_behind(const Readiness& r) const;
+  void stuck_at(const PathKey& key, std::string why, bool full = false);
+  void measure_lag();
+  void measure_missing();
+  std::uint64_t oldest_ms(FolderId folder) const;
+  bool is_behind_start() const;
+  bool is_pending(const VersionVector& of, bool stuck_too) const;
+
+  // replica_drain.cpp
+  void load_drain();
+  void ask_to_settle();
+  void ask_to_settle(Peer& peer);
+  void on(Peer& peer, Settle& m);
+  void on(Peer& peer, Settled& m);
+  bool has_all_of(const VersionVector& vector) const;
+  void tick_drain();
+  std::uint64_t next_drain_ms() const;
 
   // replica_gossip.cpp
   void link_up(const NodeId& node);
@@ -446,7 +505,7 @@ struct Replica::Impl {
   void retry_later(const PathKey& key, std::uint64_t min_ms = tuning::retry_min_ms);
   void local_version_displaced(const PathKey& key, const DiskState& displaced,
                                const std::optional<OnDisk>& before);
-  void put_off(FolderId folder);
+  void put_off(FolderId folder, bool merely_large = false);
   void next_backlog();
   void touch_parent(FolderId folder, const std::string& path);
   void touch(const PathKey& directory);
@@ -487,6 +546,7 @@ struct Replica::Impl {
   void path_changed(FolderId folder, const std::string& path);
   void answer_probes();
   void ask_waits(const NodeId& node);
+  void not_ready_any_more(const NodeId& node);
   void check_wait(std::uint64_t id, Wait& wait);
   void check_waits();
 

@@ -21,6 +21,15 @@ class Retries {
     const auto it = entries_.find(key);
     return it == entries_.end() ? 0 : it->second.count;
   }
+  // Since when the path is behind; `never`: it is large, and may be.
+  std::uint64_t since_ms(const PathKey& key) const {
+    const auto it = entries_.find(key);
+    return it == entries_.end() ? never : it->second.since_ms;
+  }
+  template <class Visit>  // (key, since_ms) of each
+  void each(Visit visit) const {
+    for (const auto& [key, e] : entries_) visit(key, e.since_ms);
+  }
   std::uint64_t next_ms() const { return due_.empty() ? never : due_.begin()->first; }
 
   void failed(const PathKey& key, std::uint64_t now_ms, std::uint64_t min_ms, std::uint64_t max_ms) {
@@ -28,6 +37,9 @@ class Retries {
     e.backoff_ms = std::clamp(e.backoff_ms * 2, min_ms, max_ms);
     ++e.count;
     set(key, e, now_ms + e.backoff_ms);
+  }
+  void set_since(const PathKey& key, std::uint64_t since_ms) {
+    if (const auto it = entries_.find(key); it != entries_.end()) it->second.since_ms = since_ms;
   }
   // At this time, whatever has been before; nothing for a path that is not here or is being tried.
   void hasten(const PathKey& key, std::uint64_t at_ms) {
@@ -65,6 +77,7 @@ class Retries {
   struct Entry {
     std::uint64_t at_ms = never, backoff_ms = 0;
     unsigned count = 0;
+    std::uint64_t since_ms = never;
   };
   void set(const PathKey& key, Entry& e, std::uint64_t at_ms) {
     if (e.at_ms != never) due_.erase({e.at_ms, key});

@@ -65,6 +65,13 @@ void Replica::Impl::ask_waits(const NodeId& node) {
   }
 }
 
+// Balancers have not noticed yet: who waits for all must not be told that all have it while readers are still
+// sent to this one.
+void Replica::Impl::not_ready_any_more(const NodeId& node) {
+  std::erase_if(leaving_until, [this](const auto& l) { return l.second <= now.mono_ms; });
+  leaving_until[node] = now.mono_ms + tuning::leave_ms;
+}
+
 void Replica::Impl::check_waits() {
   for (auto& [id, wait] : waits) check_wait(id, wait);
 }
@@ -81,8 +88,11 @@ void Replica::Impl::check_wait(std::uint64_t id, Wait& wait) {
     const auto link = links.find(m);
     const bool willing = !wait.never.contains(m);
     const bool present = m == options.self || (link != links.end() && link->second.greeted);
-    const bool counts = m == options.self || (present && link->second.ready);
-    if (!present || !willing || (!counts && wait.goal.who == WaitGoal::Who::all))
+    const auto leaving = leaving_until.find(m);
+    const bool leaves = leaving != leaving_until.end() && now.mono_ms < leaving->second;
+    const bool counts = m == options.self || leaves || (present && link->second.ready);
+    const bool all = wait.goal.who == WaitGoal::Who::all;
+    if (!willing || (all ? !counts : !present))
       wait.absent.insert(m);
     else
       ++reachable_lacking;

@@ -11,6 +11,8 @@ static bool holds(const DiskState& disk, const Content& content) {
          disk.content.size == content.size;
 }
 
+static constexpr const char* kNoSpace = "no space left on this node for it; free some";
+
 static std::size_t bytes_of(const std::shared_ptr<const Bytes>& bytes) { return bytes ? bytes->size() : 0; }
 
 // Begins to bring a path to its live version, unless it is there already, is being worked on, or there is no
@@ -111,10 +113,13 @@ void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const
   const std::size_t extra = sought(key) ? tuning::finds_max : 0;  // a reader waits for it
   if (stopped.contains(folder) || works.size() >= tuning::works_max + extra ||
       (bulk && bulk_works >= tuning::bulk_works_max + extra) || held_bytes + held > tuning::held_bytes_max) {
-    put_off(folder);
+    put_off(folder, bulk);
     return;
   }
+  const auto crowded = crowded_since.find(folder);
+  const std::uint64_t heard_ms = from.is_zero() && crowded != crowded_since.end() ? crowded->second : now.mono_ms;
   Work& work = works[key];
+  work.since_ms = retries.contains(key) ? retries.since_ms(key) : heard_ms;
   work.target = live;
   work.from = from;
   work.bytes = std::move(bytes);
@@ -183,7 +188,10 @@ void Replica::Impl::content_staged(const PathKey& key, const Result<Staged>& res
   const auto it = works.find(key);
   if (it == works.end()) return;
   if (!result) {
-    if (result.error().code == Error::Code::full) return content_failed(key, tuning::retry_max_ms);
+    if (result.error().code == Error::Code::full) {
+      stuck_at(key, kNoSpace, true);
+      return content_failed(key, tuning::retry_max_ms);
+    }
     return next_step(key, it->second);  // the next source
   }
   it->second.signature = result->signature;
@@ -283,7 +291,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
         break;
       }
       if (failures == 8)
-        problem(key.path, "deleted elsewhere, but it has entries here that are not synced");
+        stuck_at(key, "deleted elsewhere, but it has entries here that are not synced");
       retry_later(key);
       break;
     }
@@ -297,12 +305,12 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       retry_later(key);
       break;
     case Outcome::full:
-      problem(key.path, "no space left on this node for it; free some");
+      stuck_at(key, kNoSpace, true);
       retry_later(key, tuning::retry_max_ms);
       break;
     case Outcome::unsupported:
     case Outcome::failed:
-      problem(key.path, result.problem);
+      stuck_at(key, result.problem);
       retry_later(key, tuning::retry_max_ms);
       break;
   }
@@ -392,12 +400,17 @@ void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
     return;
   }
   retries.failed(key, now.mono_ms, min_ms, tuning::retry_max_ms);
+  if (const auto work = works.find(key); work != works.end())
+    retries.set_since(key, work->second.bulk ? Retries::never : work->second.since_ms);
 }
 
 // A path found no room now. The pass under way may be past it already: another one follows.
-void Replica::Impl::put_off(FolderId folder) {
+void Replica::Impl::put_off(FolderId folder, bool merely_large) {
   backlog.insert(folder);
   passes[folder].missed = true;
+  if (merely_large) return;
+  passes[folder].crowded = true;
+  crowded_since.try_emplace(folder, now.mono_ms);
 }
 
 // Takes up pending paths that found no room when they came: passes over the pending list in tree order, a slice at a time, until one pass
@@ -422,6 +435,7 @@ void Replica::Impl::next_backlog() {
     }
     if (more) continue;  // the rest of this pass when there is room
     if (!pass.missed) backlog.erase(folder);
+    if (!pass.crowded) crowded_since.erase(folder);
     pass = {};
     backlog_at_ms = now.mono_ms + (works.size() > before ? 10 : 200);
   }

@@ -16,7 +16,8 @@ using json::Json;
 // The word in "request".
 std::string_view request_name(const ControlRequest& request) {
   static constexpr std::array<std::string_view, std::variant_size_v<ControlRequest>> words{
-      "status", "ready", "members", "invite", "conflicts", "show", "restore", "drop", "wait", "revert"};
+      "status", "ready", "members", "invite", "conflicts", "show", "restore", "drop", "wait", "revert",
+      "drain", "resume"};
   return words[request.index()];
 }
 
@@ -159,6 +160,7 @@ template Result<ConflictShowReply> decode_reply(std::string_view);
 template Result<RestoreReply> decode_reply(std::string_view);
 template Result<WaitReply> decode_reply(std::string_view);
 template Result<RevertReply> decode_reply(std::string_view);
+template Result<DrainReply> decode_reply(std::string_view);
 
 std::string json_text(const ControlReply& reply, int indent) {
   Json object = std::visit([](const auto& r) { return json::to_json(r); }, reply);
@@ -193,6 +195,7 @@ Result<WaitFor> parse_wait_for(std::string_view text) {
 std::string_view code_name(Error::Code code) { return names(code)[static_cast<std::size_t>(code)]; }
 std::string_view kind_name(Kind kind) { return names(kind)[static_cast<std::size_t>(kind)]; }
 std::string_view state_name(FolderState state) { return names(state)[static_cast<std::size_t>(state)]; }
+std::string_view state_name(NodeState state) { return names(state)[static_cast<std::size_t>(state)]; }
 
 std::string conflict_id(const Record& loser) {
   Writer w;

@@ -26,9 +26,20 @@ struct StatusRequest {
 };
 
 // The cheap part of the status, for load balancers.
+struct FolderBehind {
+  std::string name;
+  std::uint64_t changes = 0;  // versions known but not yet visible
+  std::uint64_t seconds = 0;  // how long the oldest of them has been
+  bool operator==(const FolderBehind&) const = default;
+};
 struct ReadyReply {
   bool ready = false;
   std::string reason;  // why not
+  NodeState state = NodeState::starting;
+  bool healthy = true;        // what an administrator must see to makes it false: /healthz
+  std::string unhealthy;      // why
+  std::uint64_t missing = 0;  // log entries that linked members have and this node lacks
+  std::vector<FolderBehind> folders;
   bool operator==(const ReadyReply&) const = default;
 };
 struct ReadyRequest {
@@ -163,11 +174,29 @@ struct RevertRequest {  // Error::not_found: nothing was changed there
   bool operator==(const RevertRequest&) const = default;
 };
 
+// Takes the node out of service: no reader is sent to it once another member has all that it has.
+struct DrainReply {
+  bool done = false;                               // false: the time is over; the node goes on with it
+  NodeState state = NodeState::draining;
+  std::vector<std::string> have, lacking, absent;  // names of the other members; absent: not linked
+  bool operator==(const DrainReply&) const = default;
+};
+struct DrainRequest {  // Error::refused: there is no other member
+  using Reply = DrainReply;
+  std::uint64_t timeout_ms = 60'000;  // at most limits::wait_timeout_ms
+  bool operator==(const DrainRequest&) const = default;
+};
+struct ResumeRequest {
+  using Reply = ReadyReply;
+  bool operator==(const ResumeRequest&) const = default;
+};
+
 using ControlRequest =
     std::variant<StatusRequest, ReadyRequest, MembersRequest, InviteRequest, ConflictsRequest,
-                 ConflictShowRequest, ConflictRestoreRequest, ConflictDropRequest, WaitRequest, RevertRequest>;
+                 ConflictShowRequest, ConflictRestoreRequest, ConflictDropRequest, WaitRequest, RevertRequest,
+                 DrainRequest, ResumeRequest>;
 using ControlReply = std::variant<Done, StatusReply, ReadyReply, MembersReply, InviteReply, ConflictsReply,
-                                  ConflictShowReply, RestoreReply, WaitReply, RevertReply>;
+                                  ConflictShowReply, RestoreReply, WaitReply, RevertReply, DrainReply>;
 
 // Lines without their newline. Decoding fails with Error::invalid (malformed, missing or too long) or, for a
 // reply, with the error that the node sent. encode_reply turns a reply above limits::control_reply_bytes into
@@ -202,6 +231,7 @@ Result<WaitFor> parse_wait_for(std::string_view text);
 std::string_view code_name(Error::Code code);
 std::string_view kind_name(Kind kind);
 std::string_view state_name(FolderState state);
+std::string_view state_name(NodeState state);
 
 // 12 hex digits of BLAKE2b-128 over folder (u32), the loser's dot and path: the same on every node, for ever.
 std::string conflict_id(const Record& loser);

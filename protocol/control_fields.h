@@ -14,6 +14,11 @@ inline const auto& names(FolderState) {
   static constexpr std::array<Words, 4> words{"ok", "scanning", "catching up", "stopped"};
   return words;
 }
+inline const auto& names(NodeState) {
+  static constexpr std::array<Words, 7> words{"ready",       "draining", "drained", "starting",
+                                              "catching up", "cut off",  "stopped"};
+  return words;
+}
 inline const auto& names(Kind) {
   static constexpr std::array<Words, 5> words{"deleted", "file", "directory", "symlink", "value"};
   return words;
@@ -45,7 +50,7 @@ template <class Io, json::Is<FolderStatus> T>
 void fields(Io& io, T& v) {
   io("name", v.name), io("path", v.path), io("state", v.state), io("reason", v.reason);
   io("files", v.files), io("bytes", v.bytes), io("directories", v.directories);
-  io("pending", v.pending), io("conflicts", v.conflicts);
+  io("pending", v.pending), io("behind_seconds", v.behind_seconds), io("conflicts", v.conflicts);
   io("mode", v.mode), io("rules", v.rules), io("unpublished", v.unpublished), io("unapplied", v.unapplied);
   io("held", v.held, limits::status_held);
 }
@@ -71,16 +76,29 @@ void fields(Io& io, T& v) {
 template <class Io, json::Is<StatusReply> T>
 void fields(Io& io, T& v) {
   io("node", v.node, limits::node_name_bytes), io("id", v.id), io("cluster", v.cluster);
-  io("version", v.version), io("ready", v.ready), io("reason", v.reason);
+  io("version", v.version), io("ready", v.ready), io("state", v.state), io("reason", v.reason);
+  io("healthy", v.healthy), io("unhealthy", v.unhealthy);
   io("listen", v.listen), io("http", v.http), io("now", v.now), io("uptime_seconds", v.uptime_seconds);
   io("peers", v.peers, limits::members), io("folders", v.folders, limits::folders);
   io("transfers", v.transfers, limits::status_transfers), io("problems", v.problems, limits::status_problems);
   io("totals", v.totals);
 }
 
+template <class Io, json::Is<FolderBehind> T>
+void fields(Io& io, T& v) {
+  io("name", v.name), io("changes", v.changes), io("seconds", v.seconds);
+}
 template <class Io, json::Is<ReadyReply> T>
 void fields(Io& io, T& v) {
-  io("ready", v.ready), io("reason", v.reason);
+  io("ready", v.ready), io("state", v.state), io("reason", v.reason);
+  io("healthy", v.healthy), io("unhealthy", v.unhealthy);
+  io("missing", v.missing), io("folders", v.folders, limits::folders);
+}
+
+template <class Io, json::Is<DrainReply> T>
+void fields(Io& io, T& v) {
+  io("done", v.done), io("state", v.state), io("have", v.have, limits::members);
+  io("lacking", v.lacking, limits::members), io("absent", v.absent, limits::members);
 }
 
 template <class Io, json::Is<MemberStatus> T>
@@ -141,11 +159,16 @@ void fields(Io& io, T& v) {
 }
 
 template <class Io, class T>
-requires json::Is<T, StatusRequest> || json::Is<T, ReadyRequest> || json::Is<T, MembersRequest>
+requires json::Is<T, StatusRequest> || json::Is<T, ReadyRequest> || json::Is<T, MembersRequest> ||
+    json::Is<T, ResumeRequest>
 void fields(Io&, T&) {}
 template <class Io, json::Is<InviteRequest> T>
 void fields(Io& io, T& v) {
   io("uses", v.uses, limits::invite_uses), io("ttl_ms", v.ttl_ms, limits::invite_ttl_ms);
+}
+template <class Io, json::Is<DrainRequest> T>
+void fields(Io& io, T& v) {
+  io("timeout_ms", v.timeout_ms, limits::wait_timeout_ms);
 }
 template <class Io, json::Is<ConflictsRequest> T>
 void fields(Io& io, T& v) {

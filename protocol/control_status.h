@@ -23,6 +23,9 @@ struct PeerStatus {
   bool operator==(const PeerStatus&) const = default;
 };
 
+// Whether readers may be sent to a node: the first two say yes.
+enum class NodeState : std::uint8_t { ready, draining, drained, starting, catching_up, cut_off, stopped };
+
 enum class FolderState : std::uint8_t { ok, scanning, catching_up, stopped };
 
 // A path that is not as the cluster has it, and is not to be.
@@ -42,6 +45,7 @@ struct FolderStatus {
   std::uint64_t directories = 0;
   std::uint64_t pending = 0;    // versions known but not yet visible here
   std::uint64_t conflicts = 0;  // open
+  std::uint64_t behind_seconds = 0;  // how long the oldest pending one has been, large files left out
   std::string mode{};           // send-receive, receive-only, send-only
   std::uint64_t rules = 0;      // of .synclineignore
   std::uint64_t unpublished = 0, unapplied = 0;  // paths changed here, elsewhere, that the mode keeps back
@@ -85,7 +89,10 @@ struct StatusReply {
   ClusterId cluster;
   std::string version;  // of the program
   bool ready = false;
-  std::string reason;  // why it is not ready
+  NodeState state = NodeState::starting;
+  std::string reason;     // of any state but ready
+  bool healthy = true;
+  std::string unhealthy;  // why not
   std::string listen;  // really bound
   std::string http;    // really bound
   WallTime now;        // this node's clock

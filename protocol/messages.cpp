@@ -176,9 +176,16 @@ void get(Reader& r, LookupAnswer& m) {
   if (m.dot.seq == 0) r.fail();
 }
 
+void put(Writer& w, const Settle& m) { w.varint(m.id); }
+void get(Reader& r, Settle& m) { m.id = r.varint(); }
+
+void put(Writer& w, const Settled& m) { w.varint(m.id); }
+void get(Reader& r, Settled& m) { m.id = r.varint(); }
+
 constexpr const char* kNames[] = {"Hello",       "Announce", "Digest", "AskVector",   "Need",
                                   "Entries",     "Want",     "Piece",  "Unavailable", "Probe",
-                                  "ProbeAnswer", "Refusal",  "Lookup", "LookupAnswer"};
+                                  "ProbeAnswer", "Refusal",  "Lookup", "LookupAnswer", "Settle",
+                                  "Settled"};
 static_assert(std::size(kNames) == std::variant_size_v<Message>);
 
 template <std::size_t... I>

@@ -150,8 +150,19 @@ struct Refusal {
   bool operator==(const Refusal&) const = default;
 };
 
+// "Tell me once all that my last Announce named is on your disk, contents included": asked before a node is
+// taken out of service. The next one takes the place of one that has not been answered.
+struct Settle {
+  std::uint64_t id = 0;  // chosen by the sender, unique on the link
+  bool operator==(const Settle&) const = default;
+};
+struct Settled {
+  std::uint64_t id = 0;  // of the Settle
+  bool operator==(const Settled&) const = default;
+};
+
 using Message = std::variant<Hello, Announce, Digest, AskVector, Need, Entries, Want, Piece, Unavailable,
-                             Probe, ProbeAnswer, Refusal, Lookup, LookupAnswer>;
+                             Probe, ProbeAnswer, Refusal, Lookup, LookupAnswer, Settle, Settled>;
 
 Bytes encode(const Message& message);
 // Also of what pack() (protocol/packing.h) made of it. Error::invalid with the kind of message and what is wrong with it.

@@ -21,7 +21,7 @@ class Refusal(e2e_case.ClusterTest):
     def stopped(self, node):
         code, text = node.http("/v1/status")
         folder = json.loads(text)["folders"][0] if code == 200 else {"state": "starting"}
-        return folder["state"] == "stopped" and folder["reason"] and not node.ready()
+        return folder["state"] == "stopped" and folder["reason"] and not node.ready() and node.http("/healthz")[0] == 503
 
     def wait_stopped(self, node):
         e2e_case.wait_until(lambda: self.stopped(node), lambda: f"the folder is stopped: {node.status()['folders']}",

@@ -29,6 +29,14 @@ class Server:
     def place(self):
         return f"--server={self.name}={self.address}:{self.port}"
 
+    def configure(self):
+        """Before its node runs for the first time."""
+        config = self.node.home / "config.toml"
+        text, count = re.subn(r'(?m)^agent = .*$', f'agent = "{self.address}:{self.site.agent_port}"', config.read_text())
+        if count != 1:
+            raise AssertionError(f"{config} has no line `agent = ...`")
+        config.write_text(text)
+
     def start_web(self):
         """The application and the web server, as a node of the cluster tells how."""
         self.times += 1
@@ -80,7 +88,7 @@ class Site:
         """Links that can be cut pass through a relay, which takes its share of the processor."""
         self.kind, self.mode = balancer, mode
         self.farm = Cluster(binaries, links_can_be_cut=links_can_be_cut, prefix="syncline-load-", parent=parent)
-        self.port = free_port()
+        self.port, self.agent_port = free_port(), free_port()
         self.servers = []
         self.balancer = None
         for _ in range(count):
@@ -104,11 +112,13 @@ class Site:
             server.node.join(self.servers[0].node.invite())
         else:
             server.node.found()
+        server.configure()
         self.servers.append(server)
         return server
 
     def _parts(self):
-        return parts_of(self.servers[0].node.json("lb", self.kind, "--uri", URI, "--listen", self.port,
+        agent = ["--agent-port", self.agent_port] if self.kind == "haproxy" else []
+        return parts_of(self.servers[0].node.json("lb", self.kind, "--uri", URI, "--listen", self.port, *agent,
                                                   *(server.place() for server in self.servers)))
 
     def reload_balancer(self):
@@ -191,6 +201,7 @@ class KillEmpty(Kill):
         shutil.rmtree(node.folder)
         node.folder.mkdir()
         node.join(self.site.servers[0].node.invite())
+        self.server.configure()
         self.server.start_again()
 
 

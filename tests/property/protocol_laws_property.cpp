@@ -164,7 +164,8 @@ Message example() {
                                     AskVector{}, Need{{{r.dot.actor, 4}}}, entries, want, Piece{1, 2, "xy"}, Unavailable{8},
                                     Probe{1, 1, "p", r.dot, r.hlc, true}, ProbeAnswer{5, false}, ProbeAnswer{6, true}, Refusal{r.dot.actor, 100},
                                     Lookup{6, 1, "a/b"}, LookupAnswer{6, LookupAnswer::What::live, r.dot},
-                                    LookupAnswer{6, LookupAnswer::What::none, {}}, LookupAnswer{6, LookupAnswer::What::unsure, {}});
+                                    LookupAnswer{6, LookupAnswer::What::none, {}}, LookupAnswer{6, LookupAnswer::What::unsure, {}},
+                                    Settle{7}, Settled{7});
 }
 
 RC_GTEST_PROP(MessageLaws, DecodesWhatItEncodes, ()) {

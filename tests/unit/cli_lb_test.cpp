@@ -175,6 +175,16 @@ TEST(Lb, checks_may_go_to_the_nodes_own_port) {
   EXPECT_THAT(all, HasSubstr("health_port 7441"));
 }
 
+TEST(Lb, haproxy_may_ask_the_agent_as_well) {
+  LbOptions o;
+  o.balancer = LbProgram::haproxy;
+  EXPECT_THAT(text(o), Not(HasSubstr("agent")));
+  o.agent_port = 7442;
+  EXPECT_THAT(text(o), HasSubstr("rise 1 agent-check agent-port 7442 agent-inter 1s\n"));
+  o.balancer = LbProgram::nginx;
+  EXPECT_THAT(refusal(o), HasSubstr("only haproxy"));
+}
+
 TEST(Lb, json_has_every_part) {
   const LbPlan p = plan();
   const auto json = nlohmann::json::parse(lb_json(p, make_lb_parts(p, false)));

@@ -30,6 +30,7 @@ TEST(Config, what_is_written_is_read_back) {
   c.log = LogLevel::debug, c.ready_without_majority = true, c.rescan_seconds = 10;
   c.folder = {"/srv/a \"b\" \\ c\t#d/\xc3\xa9", Durability::strict, FolderMode::receive_only};
   c.bandwidth = {"20 MiB/s", {"08:00-18:00 5 MiB/s", "22:00-06:00 unlimited"}};
+  c.balancer = {"0.0.0.0:7442", 0, 86400};
   const auto back = parse(config_text(c));
   ASSERT_TRUE(back) << back.error().message << "\n" << config_text(c);
   EXPECT_EQ(*back, c);
@@ -56,6 +57,8 @@ TEST(Config, every_error_names_its_file_and_line) {
       {"name = \"web1\"\nlisten = \"a\"\n", "home/config.toml:2: ", "the port is missing"},
       {"name = \"web1\"\nhttp = 7441\n", "home/config.toml:2: ", "must be a string"},
       {"\nname = \"a b\"\n", "home/config.toml:2: ", "letters, digits"},
+      {"name = \"a\"\n[balancer]\nchanges_behind=-1\n", "home/config.toml:3: ", "balancer.changes_behind: must be a number"},
+      {"name = \"a\"\n[balancer]\nseconds_behind=0\n", "home/config.toml:3: ", "from 1 to 86400"},
       {"name = 5\n", "home/config.toml:1: ", "letters, digits"},
       {"name = \"a\"\nlog = \"loud\"\n",
        "home/config.toml:2: ", "\"debug\", \"info\", \"warning\", \"error\""},

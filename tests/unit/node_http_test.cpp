@@ -41,10 +41,12 @@ class HttpServerTest : public ::testing::Test {
     return client().Post("/v1/wait", body, "application/json");
   }
 
-  std::atomic<bool> ready_{false};
+  std::atomic<bool> ready_{false}, healthy_{true};
   FakeNode node_{[this](const ControlRequest& request) -> std::optional<Result<ControlReply>> {
     if (std::holds_alternative<ReadyRequest>(request))
-      return ControlReply(ReadyReply{ready_, ready_ ? "" : "catching up with web2"});
+      return ControlReply(ready_ ? ReadyReply{true, "", NodeState::ready, healthy_, healthy_ ? "" : "the disk is full"}
+                                 : ReadyReply{false, "catching up with web2", NodeState::catching_up, true, "", 7,
+                                              {{"uploads", 12, 34}}});
     if (std::holds_alternative<ConflictsRequest>(request)) return ControlReply(ConflictsReply{});
     if (const auto* wait = std::get_if<WaitRequest>(&request)) {
       if (wait->path == "missing") return fail(Error::Code::not_found, "no such path: missing");
@@ -66,10 +68,15 @@ TEST_F(HttpServerTest, health_and_readiness) {
   EXPECT_EQ(client().Get("/healthz")->status, 200);
   const auto not_ready = client().Get("/readyz");
   EXPECT_EQ(not_ready->status, 503);
-  EXPECT_THAT(not_ready->body, HasSubstr("catching up with web2"));
+  EXPECT_EQ(not_ready->body,
+            "not ready: catching up: catching up with web2\nuploads: 12 changes, 34 s behind\n7 changes not heard of yet\n");
   ready_ = true;
   EXPECT_EQ(client().Get("/readyz")->status, 200);
+  EXPECT_THAT(client().Get("/readyz")->body, ::testing::StartsWith("ready\n"));
   EXPECT_EQ(client().Head("/readyz")->status, 200);
+  healthy_ = false;
+  EXPECT_EQ(client().Get("/healthz")->status, 503);
+  EXPECT_THAT(client().Get("/healthz")->body, HasSubstr("the disk is full"));
 }
 
 TEST_F(HttpServerTest, status_and_conflicts_are_those_of_the_command_line) {

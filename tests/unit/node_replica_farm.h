@@ -46,7 +46,7 @@ class ReplicaFarm {
 
   // With `members` each knows all the others from the start.
   explicit ReplicaFarm(std::size_t count, bool members = false, const std::map<std::size_t, FolderMode>& modes = {})
-      : machines(count), key_(Key32{}) {
+      : machines(count), key_(Key32{}), members_(members), modes_(modes) {
     for (std::size_t n = 0; n < count; ++n) {
       Machine& m = machines[n];
       m.disk = std::make_unique<MemoryFileSystem>(
@@ -54,15 +54,7 @@ class ReplicaFarm {
       EXPECT_TRUE(Folder::create_marker(*m.disk, {}));
       m.folder = *Folder::open(*m.disk, key_, {});
       m.index = *Index::open(*m.kv);
-      ReplicaOptions options;
-      options.self = node(n);
-      options.name = "n" + std::to_string(n);
-      options.actor.bytes.fill(static_cast<std::uint8_t>(n + 1));
-      Actor actor{options.actor, options.self, {}};
-      options.actor_certificate = encode_actor(actor);
-      if (members) options.members = all_but(count);
-      if (modes.contains(n)) options.modes[1] = modes.at(n);
-      m.replica = std::make_unique<Replica>(*m.index, options);
+      make_replica(n);
     }
   }
 
@@ -95,6 +87,15 @@ class ReplicaFarm {
     std::erase_if(packets,
                   [&](const Packet& p) { return (p.from == a && p.to == b) || (p.from == b && p.to == a); });
     feed(a, LinkDown{node(b)}), feed(b, LinkDown{node(a)});
+  }
+
+  // The process ends and begins anew, with the index and the disk that it had; its links are gone.
+  void restart(std::size_t n) {
+    for (std::size_t other = 0; other < machines.size(); ++other)
+      if (linked_.contains({n, other})) cut(n, other);
+    Machine& m = machines[n];
+    m.looks.clear(), m.done.clear(), m.replica.reset();
+    make_replica(n);
   }
 
   // Until nothing is left but what `held` keeps back and the blind do not see.
@@ -169,6 +170,17 @@ class ReplicaFarm {
   std::uint64_t now_ms = 1'000'000;
 
  private:
+  void make_replica(std::size_t n) {
+    ReplicaOptions options;
+    options.self = node(n);
+    options.name = "n" + std::to_string(n);
+    options.actor.bytes.fill(static_cast<std::uint8_t>(++actors_));
+    options.actor_certificate = encode_actor(Actor{options.actor, options.self, {}});
+    if (members_) options.members = all_but(machines.size());
+    if (modes_.contains(n)) options.modes[1] = modes_.at(n);
+    machines[n].replica = std::make_unique<Replica>(*machines[n].index, options);
+  }
+
   void carry_out(std::size_t n, std::vector<Effect> effects) {
     Machine& m = machines[n];
     ASSERT_TRUE(m.index->commit());
@@ -190,6 +202,9 @@ class ReplicaFarm {
   }
 
   HashKey key_;
+  bool members_;
+  std::map<std::size_t, FolderMode> modes_;
+  std::uint8_t actors_ = 0;
   std::set<std::pair<std::size_t, std::size_t>> linked_;
 };
 

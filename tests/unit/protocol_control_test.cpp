@@ -35,6 +35,8 @@ TEST(ControlRequest, every_request_survives_the_wire) {
   round_trip(ConflictRestoreRequest{"0123", "other/name.jpg"});
   round_trip(ConflictDropRequest{"0123"});
   round_trip(RevertRequest{"uploads", "a/b.jpg"});
+  round_trip(DrainRequest{5});
+  round_trip(ResumeRequest{});
   round_trip(WaitRequest{"uploads", "a/b.jpg", {WaitFor::What::all, 0}, true, 1});
   round_trip(WaitRequest{"", "/srv/a", {WaitFor::What::majority, 0}, false, 0});
   round_trip(WaitRequest{"", "a\nb\"c", {WaitFor::What::count, 7}, false, 3'600'000});
@@ -71,6 +73,7 @@ TEST(ControlRequest, malformed_ones_are_errors) {
                            R"({"request":"wait","path":"x","timeout_ms":-1})",
                            R"({"request":"wait","path":"x","durable":1})",
                            R"({"request":"wait","path_hex":"6"})",
+                           R"({"request":"drain","timeout_ms":3600001})",
                            R"({"request":"show"})",
                            R"({"request":"drop","id":""})",
                            R"({"request":"invite","uses":0})",
@@ -100,7 +103,8 @@ TEST(ControlReply, status_has_the_promised_shape) {
   s.node = "web1", s.ready = true, s.now = {1'777'898'096'789};
   s.id.bytes[0] = 0xab;
   s.peers.push_back({"web2", {}, "192.0.2.8:7440", true, true, 12, 350, 1000, 2000, 60});
-  s.folders.push_back({"uploads", "/srv/uploads", FolderState::catching_up, "why", 3, 4096, 2, 1, 0});
+  s.state = NodeState::cut_off, s.healthy = false, s.unhealthy = "full";
+  s.folders.push_back({"uploads", "/srv/uploads", FolderState::catching_up, "why", 3, 4096, 2, 1, 0, 9});
   s.folders[0].mode = "receive-only", s.folders[0].rules = 2, s.folders[0].unpublished = 1, s.folders[0].held = {{"a\xff", true}};
   s.transfers.push_back({"uploads", "big.iso", 1000, 10, 5, "web2"});
   s.problems.push_back({"uploads", "bad\xff", "name is not UTF-8", {1}});
@@ -112,6 +116,9 @@ TEST(ControlReply, status_has_the_promised_shape) {
   EXPECT_EQ(json["peers"][0]["name"], "web2");
   EXPECT_EQ(json["peers"][0]["linked"], true);
   EXPECT_EQ(json["peers"][0]["behind"], 12);
+  EXPECT_EQ(json["state"], "cut off");
+  EXPECT_EQ(json["healthy"], false);
+  EXPECT_EQ(json["folders"][0]["behind_seconds"], 9);
   EXPECT_EQ(json["folders"][0]["state"], "catching up");
   EXPECT_EQ(json["folders"][0]["files"], 3);
   EXPECT_EQ(json["folders"][0]["bytes"], 4096);
@@ -155,8 +162,10 @@ TEST(ControlReply, the_others_survive_the_wire) {
   const MembersReply members{
       {{"web1", {}, "joined", true, true, {"192.0.2.7:7440", "[2001:db8::7]:7440"}, "192.0.2.7:7441", ""}}};
   EXPECT_EQ(*decode_reply<MembersReply>(encode_reply(ControlReply(members))), members);
-  const ReadyReply ready{false, "catching up"};
+  const ReadyReply ready{false, "late", NodeState::catching_up, false, "full", 3, {{"uploads", 4, 5}}};
   EXPECT_EQ(*decode_reply<ReadyReply>(encode_reply(ControlReply(ready))), ready);
+  const DrainReply drain{true, NodeState::drained, {"a"}, {"b"}, {"c", "d"}};
+  EXPECT_EQ(*decode_reply<DrainReply>(encode_reply(ControlReply(drain))), drain);
   EXPECT_EQ(decode_reply<RestoreReply>(encode_reply(ControlReply(RestoreReply{"x"})))->path, "x");
   EXPECT_TRUE(decode_reply<Done>(encode_reply(ControlReply(Done{}))));
 }

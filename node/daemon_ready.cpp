@@ -1,0 +1,129 @@
+#include <fmt/format.h>
+
+#include "node/daemon.h"
+
+// What balancers are told, and `syncline drain`.
+namespace syncline {
+
+namespace {
+
+constexpr FolderId kFolder = 1;
+// An agent's "drain" lasts until "ready", which would also undo what an administrator told the balancer by
+// hand: it is said for a while only, and every balancer asks more often than that.
+constexpr std::chrono::seconds kSayReady{60};
+constexpr std::chrono::milliseconds kOverdueAgain{200};
+
+NodeState state_of(Readiness::State state) {
+  switch (state) {
+    case Readiness::State::ready:
+      return NodeState::ready;
+    case Readiness::State::draining:
+      return NodeState::draining;
+    case Readiness::State::drained:
+      return NodeState::drained;
+    case Readiness::State::starting:
+      return NodeState::starting;
+    case Readiness::State::catching_up:
+      return NodeState::catching_up;
+    case Readiness::State::cut_off:
+      return NodeState::cut_off;
+    case Readiness::State::stopped:
+      break;
+  }
+  return NodeState::stopped;
+}
+
+}  // namespace
+
+// What will not pass by itself; empty: nothing.
+std::string Daemon::unhealthy() {
+  if (commit_blocked_) return "no space left for the index";
+  if (const std::string stopped = replica_->folder_stopped(kFolder); !stopped.empty()) return "stopped: " + stopped;
+  return folder_->blind();
+}
+
+Result<ControlReply> Daemon::on(const ReadyRequest&) {
+  const Readiness r = replica_->readiness(now());
+  ReadyReply reply;
+  reply.unhealthy = unhealthy();
+  if (reply.unhealthy.empty() && r.state == Readiness::State::stopped) reply.unhealthy = r.reason;
+  reply.healthy = reply.unhealthy.empty();
+  reply.ready = reply.healthy && r.takes_readers();
+  reply.state = reply.healthy ? state_of(r.state) : NodeState::stopped;
+  reply.reason = reply.healthy ? r.reason : reply.unhealthy;
+  reply.missing = r.missing;
+  for (const FolderLag& f : r.folders)
+    reply.folders.push_back({home_.cluster.folders.front().name, f.changes, f.behind_ms / 1000});
+  return reply;
+}
+
+// One line of HAProxy's agent-check.
+std::string Daemon::agent_line() {
+  const auto reply = std::get<ReadyReply>(*on(ReadyRequest{}));
+  if (reply.ready) return Clock::now() < resumed_ + kSayReady ? "up ready 100%" : "up 100%";
+  if (reply.state == NodeState::drained) return "up drain";
+  return fmt::format("down # {}: {}", state_name(reply.state), printable(reply.reason));
+}
+
+// ---- drain
+// ------------------------------------------------------------------------------------------------------------------
+
+void Daemon::drain(const DrainRequest& request, ControlAnswer answer) {
+  if (const Status s = replica_->drain(now()); !s) return answer(tl::unexpected(s.error()));
+  drains_.push_back({std::move(answer), Clock::now() + std::chrono::milliseconds(request.timeout_ms)});
+  tell(Tick{});
+}
+
+Result<ControlReply> Daemon::on(const ResumeRequest&) {
+  replica_->resume(now());
+  resumed_ = Clock::now();
+  tell(Tick{});
+  return on(ReadyRequest{});
+}
+
+// Others can only have what this node has looked at: if it is late with that, they are asked once more.
+bool Daemon::drained_by_now() {
+  if (replica_->drain_view().phase != DrainView::Phase::drained) return false;
+  drain_was_early_ |= folder_->overdue();
+  if (!drain_was_early_) return true;
+  if (!folder_->overdue() && replica_->drain(now())) drain_was_early_ = false, tell(Tick{});
+  return false;
+}
+
+DrainReply Daemon::drain_reply() const {
+  const DrainView view = replica_->drain_view();
+  using Phase = DrainView::Phase;
+  DrainReply reply;
+  reply.done = view.phase == Phase::drained;
+  reply.state = view.phase == Phase::spreading ? NodeState::draining : NodeState::drained;
+  for (const NodeId& n : view.have) reply.have.push_back(name_of(n));
+  for (const NodeId& n : view.lacking) reply.lacking.push_back(name_of(n));
+  for (const NodeId& n : view.absent) reply.absent.push_back(name_of(n));
+  return reply;
+}
+
+void Daemon::check_drains() {
+  if (drains_.empty()) return;
+  const bool resumed = replica_->drain_view().phase == DrainView::Phase::off;
+  const bool all = resumed || drained_by_now();
+  const auto at = Clock::now();
+  auto next = drain_was_early_ ? at + kOverdueAgain : Clock::time_point::max();
+  std::vector<PendingWait> over;
+  std::erase_if(drains_, [&](PendingWait& d) {
+    const bool ends = all || d.deadline <= at;
+    if (ends)
+      over.push_back(std::move(d));
+    else
+      next = std::min(next, d.deadline);
+    return ends;
+  });
+  for (const PendingWait& d : over) {
+    if (resumed)
+      d.answer(fail(Error::Code::refused, "the node was told to resume"));
+    else
+      d.answer(drain_reply());
+  }
+  if (!drains_.empty()) drain_alarm_->set(next);
+}
+
+}  // namespace syncline

@@ -1,0 +1,188 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "node/replica_impl.h"
+
+namespace syncline {
+
+// Where nothing is synced at all: state `stopped` with the reason, else state `ready`.
+Readiness Replica::Impl::not_synced() const {
+  Readiness r{.state = Readiness::State::stopped};
+  for (const FolderId folder : options.folders) {
+    FolderLag f{.folder = folder, .changes = index.counts(folder).pending};
+    if (const auto measured = lag.folders.find(folder); measured != lag.folders.end()) {
+      f.changes -= std::min(f.changes, measured->second.changes);
+      f.behind_ms = measured->second.behind_ms, f.full = measured->second.full;
+    }
+    r.folders.push_back(f);
+  }
+  r.missing = lag.missing;
+  r.missing_ms = lag.mark.empty() ? 0 : now.mono_ms - std::min(now.mono_ms, lag.mark_ms);
+  if (!stopped.empty()) {
+    r.reason = "stopped: " + stopped.begin()->second;
+  } else if (!clock_problem.empty()) {
+    r.reason = clock_problem;
+  } else {
+    const auto full = std::find_if(r.folders.begin(), r.folders.end(), [](const FolderLag& f) { return f.full > 0; });
+    if (full != r.folders.end())
+      r.reason = fmt::format("no space left on this node for {} files", full->full);
+    else
+      r.state = Readiness::State::ready;
+  }
+  return r;
+}
+
+// Why this node cannot know yet how far behind it is; empty: it can.
+std::string Replica::Impl::not_found_yet() const {
+  for (const FolderId folder : options.folders) {
+    if (!scanned.contains(folder)) return "first scan under way";
+  }
+  if (now.mono_ms >= started_ms + tuning::start_grace_ms) return "";
+  for (const NodeId& m : member_ids()) {
+    const auto link = links.find(m);
+    if (m != options.self && (link == links.end() || !link->second.greeted)) return "looking for the other members";
+  }
+  return "";
+}
+
+// Empty: not by more than may be.
+std::string Replica::Impl::too_far_behind(const Readiness& r) const {
+  if (!caught_up_once) {
+    for (const auto& [node, peer] : links) {
+      if (peer.greeted && !index.vector().covers(peer.start_vector)) return "catching up with " + peer.name;
+    }
+  }
+  const ReadyLimits& most = options.limits;
+  if (r.missing > most.changes || r.missing_ms > most.behind_ms)
+    return fmt::format("{} changes not heard of yet, {} s behind", r.missing, r.missing_ms / 1000);
+  const bool not_yet = !caught_up_once && (lag.behind_start || lag.stale);  // records may have come since
+  for (const FolderLag& f : r.folders) {
+    if ((not_yet && f.changes > 0) || f.changes > most.changes || f.behind_ms > most.behind_ms)
+      return fmt::format("{} files on their way, {} s behind", f.changes, f.behind_ms / 1000);
+  }
+  return "";
+}
+
+Readiness Replica::Impl::readiness() const {
+  using State = Readiness::State;
+  Readiness r = not_synced();
+  if (r.state == State::stopped) return r;
+  const auto is = [&r](State state, std::string why) {
+    r.state = state, r.reason = std::move(why);
+    return r;
+  };
+  if (draining.phase == DrainView::Phase::drained || draining.phase == DrainView::Phase::leaving)
+    return is(State::drained, "out of service until `syncline resume`");
+  if (std::string why = not_found_yet(); !why.empty()) return is(State::starting, std::move(why));
+  const std::vector<NodeId>& known = member_ids();
+  const auto linked = 1 + std::count_if(known.begin(), known.end(), [this](const NodeId& m) {
+                        const auto link = links.find(m);
+                        return m != options.self && link != links.end() && link->second.greeted;
+                      });
+  if (!options.limits.without_majority && known.size() >= 3 && static_cast<std::size_t>(linked) * 2 <= known.size())
+    return is(State::cut_off, "linked to less than a majority of the members");
+  if (std::string why = too_far_behind(r); !why.empty()) return is(State::catching_up, std::move(why));
+  if (draining.phase == DrainView::Phase::spreading)
+    return is(State::draining, "waiting until another member has everything");
+  r.state = State::ready;
+  return r;
+}
+
+// A problem of a path that stays pending for as long as the problem does.
+void Replica::Impl::stuck_at(const PathKey& key, std::string why, bool full) {
+  problem(key.path, std::move(why));
+  if (stuck.size() < tuning::problems_max || stuck.contains(key)) stuck[key] = full;
+  lag.due_ms = 0;
+}
+
+// What takes a look at more than a few numbers; the rest is looked up when somebody asks.
+void Replica::Impl::measure_lag() {
+  lag.stale = false;
+  lag.due_ms = now.mono_ms + (was_ready ? tuning::lag_ms : tuning::lag_unready_ms);
+  std::erase_if(stuck, [this](const auto& s) {
+    const auto entry = index.get(s.first.folder, s.first.path);
+    return !entry || !entry->pending();
+  });
+  lag.folders.clear();
+  for (const FolderId folder : options.folders) {
+    FolderLag& f = lag.folders[folder];
+    for (const auto& [key, full] : stuck) f.changes += key.folder == folder, f.full += full && key.folder == folder;
+    f.behind_ms = index.counts(folder).pending == 0 ? 0 : now.mono_ms - oldest_ms(folder);
+  }
+  if (!caught_up_once) lag.behind_start = is_behind_start();
+  measure_missing();
+}
+
+// Whether something is not on disk yet that this index or a peer had when they were linked, large or not.
+// What has come since may be as late as at any other time.
+bool Replica::Impl::is_behind_start() const {
+  VersionVector start = started_with;
+  for (const auto& [node, peer] : links) {
+    if (peer.greeted) start.merge(peer.start_vector);
+  }
+  return is_pending(start, false);
+}
+
+bool Replica::Impl::is_pending(const VersionVector& of, bool stuck_too) const {
+  for (const FolderId folder : options.folders) {
+    const auto paths = index.pending(folder, "", tuning::pending_seen_max + stuck.size() + 1);
+    std::size_t others = 0;
+    for (const std::string& path : paths) {
+      if (!stuck_too && stuck.contains({folder, path})) continue;
+      const auto entry = index.get(folder, path);
+      if (entry && entry->live && of.covers(entry->live->dot)) return true;
+      if (++others > tuning::pending_seen_max) return true;
+    }
+  }
+  return false;
+}
+
+// Since when something small has waited that could be brought here; now, if nothing does.
+std::uint64_t Replica::Impl::oldest_ms(FolderId folder) const {
+  std::uint64_t oldest = now.mono_ms;
+  for (const auto& [key, work] : works) {
+    if (key.folder == folder && !work.bulk && !stuck.contains(key)) oldest = std::min(oldest, work.since_ms);
+  }
+  retries.each([&](const PathKey& key, std::uint64_t since_ms) {
+    if (key.folder == folder && !stuck.contains(key)) oldest = std::min(oldest, since_ms);
+  });
+  if (const auto crowded = crowded_since.find(folder); crowded != crowded_since.end())
+    oldest = std::min(oldest, std::max(crowded->second, started_ms));
+  return oldest;
+}
+
+// Peers' writers that this node refuses are left out: theirs is the wrong clock, and all others would stop
+// serving for it. How long something has been missing is told by a mark: what was known at one moment, until
+// the last of it is here.
+void Replica::Impl::measure_missing() {
+  const VersionVector& own = index.vector();
+  VersionVector known;
+  for (const auto& [node, peer] : links) {
+    if (peer.greeted && !own.covers(peer.vector)) known.merge(peer.vector);
+  }
+  lag.missing = 0;
+  VersionVector missing;
+  for (const auto& e : known.entries()) {
+    const auto refused = refused_until.find(e.actor);
+    if (refused != refused_until.end() && now.mono_ms < refused->second + tuning::refused_ms) continue;
+    const std::uint64_t have = own.get(e.actor);
+    if (e.seq <= have) continue;
+    lag.missing += e.seq - have;
+    missing.raise(e.actor, e.seq);
+  }
+  if (missing.empty()) {
+    lag.mark = {};
+  } else if (lag.mark.empty() || own.covers(lag.mark)) {
+    lag.mark = std::move(missing);
+    lag.mark_ms = now.mono_ms;
+  }
+}
+
+Readiness Replica::readiness(Now now) {
+  impl_->now.mono_ms = std::max(impl_->now.mono_ms, now.mono_ms);
+  if (impl_->started) impl_->measure_lag();
+  return impl_->readiness();
+}
+
+}  // namespace syncline

@@ -1,0 +1,258 @@
+#include <gmock/gmock.h>
+
+#include "tests/unit/node_replica_farm.h"
+
+// Readiness by lag, and drain: replicas with disks in memory.
+namespace syncline::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using State = Readiness::State;
+using Phase = DrainView::Phase;
+
+class Ready : public ::testing::Test {
+ protected:
+  explicit Ready(std::size_t count = 2) : farm_(count, true) {}
+  void start() {
+    for (std::size_t n = 0; n < farm_.machines.size(); ++n) farm_.feed(n, ScanFinished{1});
+    farm_.link_all();
+    farm_.advance(4'000);
+  }
+  Readiness of(std::size_t n) { return farm_.machines[n].replica->readiness(farm_.now()); }
+  Replica& replica(std::size_t n) { return *farm_.machines[n].replica; }
+  Phase phase(std::size_t n) { return replica(n).drain_view().phase; }
+  void drain(std::size_t n) {
+    ASSERT_TRUE(replica(n).drain(farm_.now()));
+    farm_.feed(n, Tick{});
+    farm_.run();
+    farm_.advance(100);
+  }
+  void upload_many(std::size_t n, std::size_t count, std::size_t bytes = 10) {
+    for (std::size_t i = 0; i < count; ++i)
+      farm_.upload(n, "f" + std::to_string(i), std::string(bytes, static_cast<char>('a' + i % 26)) + std::to_string(i));
+  }
+  // What holds contents back: the records pass.
+  void hold_contents() {
+    farm_.held = [](const ReplicaFarm::Packet& p) { return p.is<Piece>(); };
+  }
+
+  ReplicaFarm farm_;
+};
+
+TEST_F(Ready, from_the_first_scan_on_and_not_before) {
+  farm_.feed(0, Tick{});
+  EXPECT_EQ(of(0).state, State::starting);
+  EXPECT_THAT(of(0).reason, HasSubstr("first scan"));
+  start();
+  EXPECT_EQ(of(0).state, State::ready) << of(0).reason;
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(Ready, a_newcomer_needs_every_file) {
+  farm_.feed(0, ScanFinished{1});
+  upload_many(0, 3, 300 * 1024);
+  hold_contents();
+  farm_.feed(1, ScanFinished{1});
+  farm_.link_all();
+  farm_.advance(4'000);
+  EXPECT_EQ(of(1).state, State::catching_up);
+  EXPECT_EQ(of(1).folders.at(0).changes, 3u);
+  farm_.held = nullptr;
+  farm_.run();
+  farm_.advance(100);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(Ready, one_that_has_caught_up_may_be_some_changes_behind_for_some_time) {
+  start();
+  farm_.cut(0, 1);
+  upload_many(0, 3, 100 * 1024);
+  hold_contents();
+  farm_.link_all();
+  EXPECT_EQ(of(1).folders.at(0).changes, 3u);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+  farm_.advance(9'000);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+  farm_.advance(2'000);
+  EXPECT_EQ(of(1).state, State::catching_up);
+  EXPECT_GE(of(1).folders.at(0).behind_ms, 10'000u);
+  farm_.held = nullptr;
+  farm_.run();
+  farm_.advance(10'000);  // what was asked for and lost is asked for again
+  EXPECT_EQ(of(1).folders.at(0).changes, 0u);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(Ready, more_changes_behind_than_allowed) {
+  start();
+  farm_.cut(0, 1);
+  upload_many(0, 65);
+  hold_contents();
+  farm_.link_all();
+  EXPECT_EQ(of(1).state, State::catching_up);
+  EXPECT_THAT(of(1).reason, HasSubstr("65 files"));
+}
+
+TEST_F(Ready, records_that_have_not_come_count_too) {
+  start();
+  farm_.cut(0, 1);
+  upload_many(0, 65);
+  farm_.held = [](const ReplicaFarm::Packet& p) { return p.is<Entries>(); };
+  farm_.link_all();
+  farm_.advance(300);
+  EXPECT_GE(of(1).missing, 65u);
+  EXPECT_EQ(of(1).state, State::catching_up);
+  farm_.held = nullptr;
+  farm_.run();
+  farm_.advance(300);
+  EXPECT_EQ(of(1).missing, 0u);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(Ready, a_large_file_on_its_way_keeps_no_reader_away) {
+  start();
+  hold_contents();
+  farm_.upload(0, "film", std::string(600 * 1024, 'x'));
+  farm_.run();
+  farm_.advance(30'000);
+  EXPECT_EQ(of(1).folders.at(0).changes, 1u);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(Ready, a_full_disk_is_told_until_there_is_room) {
+  start();
+  farm_.machines[1].disk->space_left(100);
+  farm_.upload(0, "a", std::string(5'000, 'a'));
+  farm_.run();
+  farm_.advance(300);
+  EXPECT_EQ(of(1).state, State::stopped);
+  EXPECT_THAT(of(1).reason, HasSubstr("no space left"));
+  EXPECT_EQ(of(1).folders.at(0).full, 1u);
+  farm_.machines[1].disk->space_left(1'000'000);
+  farm_.advance(6'000);
+  EXPECT_EQ(farm_.shown(1, "a"), std::string(5'000, 'a'));
+  farm_.advance(300);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(Ready, drain_ends_when_another_member_has_everything) {
+  start();
+  farm_.upload(0, "a", "x");
+  drain(0);
+  EXPECT_EQ(phase(0), Phase::leaving);
+  EXPECT_EQ(of(0).state, State::drained);
+  farm_.upload(0, "late", "written while the balancer did not know yet");
+  farm_.run();
+  farm_.advance(2'600);
+  EXPECT_EQ(phase(0), Phase::drained);
+  EXPECT_THAT(replica(0).drain_view().have, ElementsAre(farm_.node(1)));
+  EXPECT_EQ(farm_.shown(1, "late"), "written while the balancer did not know yet");
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(Ready, drain_waits_for_contents_with_readers_still_there) {
+  start();
+  hold_contents();
+  farm_.upload(0, "film", std::string(600 * 1024, 'x'));
+  farm_.run();
+  drain(0);
+  farm_.advance(5'000);
+  EXPECT_EQ(phase(0), Phase::spreading);
+  EXPECT_EQ(of(0).state, State::draining);
+  EXPECT_TRUE(of(0).takes_readers());
+  EXPECT_THAT(replica(0).drain_view().lacking, ElementsAre(farm_.node(1)));
+  farm_.held = nullptr;
+  farm_.run();
+  farm_.advance(100);
+  EXPECT_EQ(phase(0), Phase::leaving);
+  EXPECT_EQ(farm_.shown(1, "film").size(), 600u * 1024);
+}
+
+TEST_F(Ready, drain_waits_for_somebody_to_be_there) {
+  start();
+  farm_.cut(0, 1);
+  farm_.upload(0, "a", "x");
+  drain(0);
+  farm_.advance(5'000);
+  EXPECT_EQ(phase(0), Phase::spreading);
+  EXPECT_THAT(replica(0).drain_view().absent, ElementsAre(farm_.node(1)));
+  farm_.link_all();
+  farm_.advance(100);
+  EXPECT_EQ(phase(0), Phase::leaving);
+  EXPECT_EQ(farm_.shown(1, "a"), "x");
+}
+
+TEST_F(Ready, resume_ends_it) {
+  start();
+  drain(0);
+  farm_.advance(3'000);
+  ASSERT_EQ(phase(0), Phase::drained);
+  replica(0).resume(farm_.now());
+  farm_.advance(300);
+  EXPECT_EQ(phase(0), Phase::off);
+  EXPECT_EQ(of(0).state, State::ready) << of(0).reason;
+}
+
+TEST_F(Ready, drain_is_remembered_over_a_restart) {
+  start();
+  drain(0);
+  farm_.restart(0);
+  EXPECT_EQ(phase(0), Phase::leaving);
+  farm_.feed(0, ScanFinished{1});
+  EXPECT_EQ(of(0).state, State::drained);
+  farm_.link_all();
+  farm_.advance(3'000);
+  EXPECT_EQ(phase(0), Phase::drained);
+  replica(0).resume(farm_.now());
+  farm_.advance(100);
+  farm_.restart(0);
+  EXPECT_EQ(phase(0), Phase::off);
+}
+
+class Alone : public Ready {
+ protected:
+  Alone() : Ready(1) {}
+};
+
+TEST_F(Alone, has_nobody_to_leave_its_files_with) {
+  start();
+  const Status refused = replica(0).drain(farm_.now());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Error::Code::refused);
+  EXPECT_EQ(phase(0), Phase::off);
+}
+
+class CutOff : public Ready {
+ protected:
+  CutOff() : Ready(3) {}
+};
+
+TEST_F(CutOff, the_one_without_a_majority_is_not_ready) {
+  start();
+  ASSERT_EQ(of(0).state, State::ready) << of(0).reason;
+  farm_.cut(0, 1), farm_.cut(0, 2);
+  EXPECT_EQ(of(0).state, State::cut_off);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(CutOff, wait_counts_who_was_ready_a_moment_ago) {
+  start();
+  farm_.cut(0, 1), farm_.cut(1, 2);
+  farm_.upload(0, "a", "x");
+  farm_.run();
+  const auto wait = replica(0).start_wait(1, "a", {}, farm_.now());
+  ASSERT_TRUE(wait) << wait.error().message;
+  farm_.advance(2'000);
+  WaitView view = replica(0).wait_state(*wait);
+  EXPECT_FALSE(view.over) << "a balancer may still send readers to the second";
+  EXPECT_THAT(view.lacking, ElementsAre(farm_.node(1)));
+  farm_.advance(600);
+  view = replica(0).wait_state(*wait);
+  EXPECT_TRUE(view.done);
+  EXPECT_THAT(view.absent, ElementsAre(farm_.node(1)));
+}
+
+}  // namespace
+}  // namespace syncline::testing
