@@ -2,6 +2,7 @@
 
 #include "node/replica_impl.h"
 #include "protocol/merge.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -11,6 +12,7 @@ static bool overwrites(const Record& by, const Record& loser) {
 }
 
 Dot Replica::Impl::next_dot() {
+  if (own_seq == 0 && planted(Fault::counter_restored)) own_seq = pushed_seq = index.vector().get(options.actor);
   if (own_seq == 0) {
     // The first thing an actor says is whose it is, so that conflicts can name the node.
     own_seq = 1;
@@ -21,6 +23,7 @@ Dot Replica::Impl::next_dot() {
     index.put(kClusterFolder, who.path, PathEntry{who, std::nullopt});
     push.push_back({std::move(who), std::nullopt});
   }
+  if (planted(Fault::dot_used_again) && own_seq % 4 == 3) --own_seq;
   const Dot dot{options.actor, ++own_seq};
   index.advance(options.actor, own_seq);
   schedule_announcements();
@@ -68,7 +71,7 @@ void Replica::Impl::accept(Record record, std::optional<Entries::Attachment> att
 void Replica::Impl::accept(Conflict entry, const NodeId&) {
   clock.observe(entry.loser.hlc);
   const auto known = index.conflict(entry.loser.folder, entry.loser.path, entry.loser.dot);
-  if (known && !newer(entry, *known)) return;
+  if (known && !newer(entry, *known) && !planted(Fault::resolution_undone)) return;
   index.put_conflict(entry);
   if (entry.resolved) {
     if (!known || !known->resolved) ensure_version(entry);
@@ -148,6 +151,7 @@ void Replica::Impl::resolve(Conflict entry) {
 // What somebody overwrote after having seen it needs no entry any more. Every node comes to the same: a
 // resolved entry stays so.
 void Replica::Impl::resolve_dominated(const Record& by) {
+  if (planted(Fault::dominated_listed)) return;
   if (by.folder == kClusterFolder || index.counts(by.folder).open_conflicts == 0) return;
   for (const Conflict& c : index.conflicts_of(by.folder, by.path)) {
     if (!c.resolved && overwrites(by, c.loser)) resolve(c);
@@ -202,7 +206,7 @@ void Replica::Impl::ensure_version(const Conflict& entry) {
   const Content& content = entry.loser.content;
   if (content.kind != Kind::file || content.size == 0 || !owns(entry.loser.folder)) return;
   if (!entry.resolved) {
-    version_queue.push_back(entry);
+    if (!planted(Fault::loser_bytes_lost)) version_queue.push_back(entry);
     return;
   }
   if (index.conflict_needs(content.hash)) return;

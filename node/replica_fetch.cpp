@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -53,7 +54,7 @@ void Replica::Impl::choose_peer(Fetch& fetch) {
 
 // What a peer owes us is bounded, so that its queues are.
 static bool credit_left(const Peer& peer, std::size_t credit = tuning::bulk_credit_bytes) {
-  return peer.owed_bytes < credit && peer.wants.size() < tuning::small_wants_max;
+  return (peer.owed_bytes < credit && peer.wants.size() < tuning::small_wants_max) || planted(Fault::credit_ignored);
 }
 
 // Takes a want off the peer's account, because it was answered or is forgotten.

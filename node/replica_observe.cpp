@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -94,6 +95,8 @@ void Replica::Impl::take_observation(const PathKey& key, const Observation& obse
   switch (observation.state) {
     case Observation::State::unchanged:
       no_problem(path);
+      if (planted(Fault::rescan_publishes) && entry.disk && entry.disk->state == observation.disk && !entry.pending())
+        publish(folder, observation, entry, at_start, std::nullopt);
       break;
     case Observation::State::busy:
       break;  // looked at again after its close
@@ -345,6 +348,7 @@ void Replica::Impl::publish(FolderId folder, const Observation& o, const PathEnt
     record.context.raise(entry.live->dot);
     above = std::max(entry.live->hlc, above);
   }
+  if (planted(Fault::context_forgotten)) record.context = {};
   // Written while the node was down: it was written when the kernel says so, not now. (utimes cannot change
   // ctime, which is 0 of what was written just now.)
   const auto written_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(o.disk.print.ctime_ns, 0) / 1'000'000);
@@ -352,7 +356,7 @@ void Replica::Impl::publish(FolderId folder, const Observation& o, const PathEnt
     record.hlc = std::max(above.next(), Hlc::at_ms(written_ms));
     clock.observe(record.hlc);
   } else {
-    record.hlc = next_time(above);
+    record.hlc = planted(Fault::clock_behind_seen) ? Hlc::at_ms(now.wall_ms) : next_time(above);
   }
   record.dot = next_dot();
   keep_signature(o, entry);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -154,8 +155,8 @@ void Replica::Impl::next_step(const PathKey& key, Work& work) {
     work.versions_asked = true;
     return stage_job(key, StageCopyJob{content.hash, content.size, ""});
   }
-  const bool base_here =
-      !work.target.base.is_zero() && disk.content.kind == Kind::file && disk.content.hash == work.target.base;
+  const bool base_here = !work.target.base.is_zero() && disk.content.kind == Kind::file &&
+                         (disk.content.hash == work.target.base || planted(Fault::base_not_compared));
   if (work.delta && base_here) {
     const auto delta = std::move(work.delta);
     work.delta = nullptr;
@@ -254,6 +255,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
         entry.disk = OnDisk{result.disk, work.target.dot, work.target.context, work.target.hlc};
       if (entry.live && entry.live->dot.seq == 0) entry.live.reset();  // what took back a change of this node's
       index.put(key.folder, key.path, entry);
+      if (planted(Fault::tombstone_dropped) && !entry.disk && !entry.pending()) index.erase(key.folder, key.path);
       if (work.signature) index.put_signature(work.target.content.hash, *work.signature);
       if (before && before->state.content.kind == Kind::file &&
           before->state.content.size >= limits::signature_min_file_bytes &&
@@ -395,6 +397,7 @@ void Replica::Impl::hasten(FolderId folder, std::string_view directory) {
 }
 
 void Replica::Impl::retry_later(const PathKey& key, std::uint64_t min_ms) {
+  if (planted(Fault::retry_forgotten)) return;
   if (retries.size() >= tuning::retries_max && !retries.contains(key)) {
     put_off(key.folder);
     return;

@@ -52,7 +52,8 @@ class MemoryFileSystem : public FileSystem {
   // prefix (as a journal does), content is kept or lost operation by operation, so that a file may be there
   // without its bytes.
   void crash(const Random& random);
-  std::unique_ptr<MemoryFileSystem> copy();  // an image of the disk as it is now
+  // An image of the disk as it is now, everything in it durable; with its own clock where one is given.
+  std::unique_ptr<MemoryFileSystem> copy(ClockNs clock_ns = nullptr);
   // What is on the disk now, and a disk that holds this and nothing else: for crashes that the caller thinks out.
   MemoryTree image();
   void become(const MemoryTree& image);
@@ -77,7 +78,12 @@ class MemoryFileSystem : public FileSystem {
   void app_chmod(std::string_view path, std::uint32_t mode);
   void app_set_mtime(std::string_view path, std::int64_t mtime_ns);
   std::optional<std::string> app_read(std::string_view path);  // nullopt: no such file
-  std::vector<std::string> app_paths();                        // everything, .syncline included, sorted
+  // The same without a copy: what is written later does not change it. Null: no such file.
+  std::shared_ptr<const std::string> app_bytes(std::string_view path);
+  std::optional<FileStat> app_stat(std::string_view path);
+  std::string app_read_link(std::string_view path);
+  std::vector<DirectoryItem> app_list(std::string_view directory);
+  std::vector<std::string> app_paths();  // everything, .syncline included, sorted
 
   Result<FileStat> stat(std::string_view path) override;
   Result<std::vector<DirectoryItem>> list(std::string_view directory) override;

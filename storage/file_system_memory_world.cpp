@@ -94,9 +94,9 @@ void MemoryFileSystem::crash(const Random& random) {
       [state = state_.get()](std::uint64_t number) { state->free_numbers.push_back(number); });
 }
 
-std::unique_ptr<MemoryFileSystem> MemoryFileSystem::copy() {
+std::unique_ptr<MemoryFileSystem> MemoryFileSystem::copy(ClockNs clock_ns) {
   const std::lock_guard lock(state_->mutex);
-  auto image = std::make_shared<State>(state_->clock);
+  auto image = std::make_shared<State>(clock_ns ? std::move(clock_ns) : state_->clock);
   image->live = state_->live;
   image->live.on_drop([state = image.get()](std::uint64_t number) { state->free_numbers.push_back(number); });
   image->live.unpin_all();
@@ -247,6 +247,35 @@ std::optional<std::string> MemoryFileSystem::app_read(std::string_view path) {
   const auto id = state_->find(path);
   if (!id || state_->live.find(*id)->stat.type != FileType::file) return std::nullopt;
   return *state_->live.find(*id)->bytes;
+}
+
+std::shared_ptr<const std::string> MemoryFileSystem::app_bytes(std::string_view path) {
+  const std::lock_guard lock(state_->mutex);
+  const auto id = state_->find(path);
+  const MemoryTree::Inode* inode = id ? state_->live.find(*id) : nullptr;
+  return inode != nullptr && inode->stat.type == FileType::file ? inode->bytes : nullptr;
+}
+
+std::optional<FileStat> MemoryFileSystem::app_stat(std::string_view path) {
+  const std::lock_guard lock(state_->mutex);
+  const auto id = state_->find(path);
+  return id ? std::optional(state_->live.find(*id)->stat) : std::nullopt;
+}
+
+std::string MemoryFileSystem::app_read_link(std::string_view path) {
+  const std::lock_guard lock(state_->mutex);
+  const auto id = state_->find(path);
+  return id ? state_->live.find(*id)->target : std::string();
+}
+
+std::vector<DirectoryItem> MemoryFileSystem::app_list(std::string_view directory) {
+  const std::lock_guard lock(state_->mutex);
+  std::vector<DirectoryItem> items;
+  const auto id = state_->find(directory);
+  if (!id) return items;
+  for (const auto& [name, child] : state_->live.find(*id)->children)
+    items.push_back({name, state_->live.find(child)->stat.type});
+  return items;
 }
 
 std::vector<std::string> MemoryFileSystem::app_paths() {

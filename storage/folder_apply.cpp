@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "protocol/limits.h"
+#include "protocol/planted_fault.h"
 #include "protocol/record.h"
 
 namespace syncline {
@@ -177,6 +178,10 @@ void Applier::remove_directory() {
   const auto stat = f_.fs.stat(r_.path);
   if (!stat && stat.error().code != Error::Code::not_found) return fail_with(stat.error());
   if (!stat || !is_as_expected(*stat, r_.expect, false)) return set(Outcome::changed);
+  if (planted(Fault::directory_emptied)) {
+    for (const DirectoryItem& item : f_.fs.list(r_.path).value_or(std::vector<DirectoryItem>{}))
+      f_.fs.remove_file(r_.path + '/' + item.name);
+  }
   const auto removed = f_.fs.remove_directory(r_.path);
   if (removed) return set(Outcome::applied);
   if (removed.error().code == Error::Code::exists) return set(Outcome::not_empty);

@@ -1,6 +1,7 @@
 // What becomes of the version that was replaced or deleted, once it has been looked at.
 #include <fmt/format.h>
 
+#include "protocol/planted_fault.h"
 #include "storage/folder_apply.h"
 
 namespace syncline {
@@ -8,6 +9,7 @@ namespace syncline {
 namespace names = folder_names;
 
 void Applier::to_limbo(std::string at, const Hash128& known, const Fingerprint& print, bool blind) {
+  if (planted(Fault::limbo_skipped)) return void(f_.fs.remove_file(at));
   const Hash128& by =
       known == r_.content.hash ? r_.expect.content.hash : r_.content.hash;  // either may be the visible one
   f_.limbo.add({std::move(at), r_.path, known, by, print, false, 0, blind});

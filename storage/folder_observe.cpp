@@ -8,6 +8,7 @@
 
 #include "protocol/delta.h"
 #include "protocol/limits.h"
+#include "protocol/planted_fault.h"
 #include "storage/folder_impl.h"
 
 namespace syncline {
@@ -131,7 +132,7 @@ void Observer::look_at_file() {
   auto opened = fs_.open(out_.path);
   if (!opened) return void(refuse(opened.error()));
   File& file = **opened;
-  const std::optional<bool> writer = file.guard();
+  const std::optional<bool> writer = planted(Fault::half_written_published) ? false : file.guard();
   if (writer == true) return void(busy("open for writing"));
   const auto stat = file.stat();
   if (!stat) return void(refuse(stat.error()));

@@ -6,6 +6,7 @@
 
 #include "protocol/delta_patch.h"
 #include "protocol/limits.h"
+#include "protocol/planted_fault.h"
 #include "storage/folder_names.h"
 
 namespace syncline {
@@ -212,7 +213,8 @@ Status Staging::verify(const std::string& at, const Hash128& hash, std::optional
   if (!stat) return tl::unexpected(stat.error());
   const auto hashed = hash_file(**file, stat->print.size, key_);
   if (!hashed) return tl::unexpected(hashed.error());
-  if (hashed->hash != hash || (size && stat->print.size != *size)) {
+  const bool fits = hashed->hash == hash && (!size || stat->print.size == *size);
+  if (!fits && !planted(Fault::base_not_compared)) {
     fs_.remove_file(at);
     return fail(Error::Code::invalid, fmt::format("the content does not have the hash {}", to_hex(hash)));
   }

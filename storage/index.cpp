@@ -7,6 +7,7 @@
 
 #include "protocol/codec.h"
 #include "protocol/limits.h"
+#include "protocol/planted_fault.h"
 #include "storage/index_view.h"
 
 namespace syncline {
@@ -266,6 +267,7 @@ void Index::advance(const ActorId& actor, std::uint64_t seq) {
   impl_->vector.raise(actor, seq);
   Writer w;
   w.varint(seq);
+  if (planted(Fault::vector_before_records)) (void)impl_->kv.apply({{id_key(Table::vector, actor), Bytes(w.data())}});
   impl_->set(id_key(Table::vector, actor), w.data());
 }
 

@@ -35,9 +35,21 @@ bool Application::holds(const std::string& path) const {
                      [&](const auto& h) { return !h->unlinked && h->path == path; });
 }
 
+// Where the disk has no leases an apply may have taken the file out of its place meanwhile: then what happens
+// to the name does not concern it.
+bool Application::is_in_place(const Hold& hold) {
+  const auto stat = disk_.app_stat(hold.path);
+  return !hold.unlinked && stat && stat->print.inode == hold.inode;
+}
+
+bool Application::holds_half(const std::string& path) const {
+  return std::any_of(holds_.begin(), holds_.end(),
+                     [&](const auto& h) { return !h->unlinked && !h->before && h->path == path; });
+}
+
 void Application::unlink_holds(const std::string& path) {
   for (auto& h : holds_) {
-    if (is_below(h->path, path)) h->unlinked = true;
+    if (is_below(h->path, path) && is_in_place(*h)) h->unlinked = true;
   }
 }
 
@@ -120,8 +132,24 @@ void Application::hold(const std::string& path) {
   history_.half_written(node_, path, h->bytes.substr(0, h->written));
   h->writer = disk_.app_open(path, true);
   h->writer->append(h->bytes.substr(0, h->written));
+  h->inode = disk_.app_stat(path)->print.inode;
   holds_.push_back(std::move(h));
   note(path);
+}
+
+void Application::linger(const std::string& path) {
+  const auto old = at(path);
+  if (!old || old->type != FileType::file || holds(path)) return;
+  auto h = std::make_unique<Hold>();
+  h->path = path;
+  h->mode = old->mode;
+  h->before = old;
+  h->bytes = history_.bytes(old->content);
+  h->written = h->bytes.size();
+  h->bytes += fresh_bytes(200);
+  h->writer = disk_.app_open(path, false);
+  h->inode = disk_.app_stat(path)->print.inode;
+  holds_.push_back(std::move(h));
 }
 
 std::vector<Notice> Application::finish_hold(const std::string& path, std::uint64_t at_us) {
@@ -134,7 +162,7 @@ std::vector<Notice> Application::finish_hold(const std::string& path, std::uint6
   h->writer->append(h->bytes.substr(h->written));
   h->writer->close();
   if (h->unlinked) return {};
-  wrote(h->path, std::nullopt, file_state(history_.content(h->bytes), h->mode));
+  wrote(h->path, h->before, file_state(history_.content(h->bytes), h->mode));
   note(h->path, true);
   return std::move(notices_);
 }
@@ -199,21 +227,38 @@ void Application::rename(const std::string& from, const std::string& to) {
   if (!what || is_below(to, from) || is_below(from, to) || !make_parents(to)) return;
   const auto old = at(to);
   if (old && (old->type == FileType::directory || what->type == FileType::directory)) return;
+  move(from, to);
+}
+
+// By way of a third name.
+void Application::swap(const std::string& a, const std::string& b) {
+  if (!at(a) || !at(b) || is_below(a, b) || is_below(b, a)) return;
+  const std::string aside = a + ".swap";
+  move(a, aside);
+  move(b, a);
+  move(aside, b);
+}
+
+void Application::move(const std::string& from, const std::string& to) {
+  const auto old = at(to);
   const Tree tree = read_tree(disk_, history_);
   unlink_holds(to);
-  disk_.app_rename(from, to);
+  std::vector<Hold*> moved;
   for (auto& h : holds_) {
-    if (!h->unlinked && is_below(h->path, from)) {
-      h->path = to + h->path.substr(from.size());
-      history_.half_written(node_, h->path, h->bytes.substr(0, h->written));
-      history_.half_written(node_, h->path, "");
-    }
+    if (is_below(h->path, from) && is_in_place(*h)) moved.push_back(h.get());
+  }
+  disk_.app_rename(from, to);
+  for (Hold* h : moved) {
+    h->path = to + h->path.substr(from.size());
+    if (h->before) continue;
+    history_.half_written(node_, h->path, h->bytes.substr(0, h->written));
+    history_.half_written(node_, h->path, "");
   }
   for (const auto& [path, shown] : tree) {
     if (!is_below(path, from)) continue;
     const std::string now = to + path.substr(from.size());
     // A file still being written is no version yet; its old name's content is gone all the same.
-    if (!holds(now))
+    if (!holds_half(now))
       wrote(now, now == to ? old : std::nullopt, shown.state);
     else if (now == to && old)
       wrote(now, old, std::nullopt);
@@ -251,6 +296,9 @@ std::vector<Notice> Application::run(const Step& step, std::uint64_t at_us) {
     case Verb::hold:
       hold(step.path);
       break;
+    case Verb::linger:
+      linger(step.path);
+      break;
     case Verb::chmod:
       change_mode(step.path, static_cast<std::uint32_t>(step.number));
       break;
@@ -268,6 +316,12 @@ std::vector<Notice> Application::run(const Step& step, std::uint64_t at_us) {
       break;
     case Verb::rename:
       rename(step.path, step.to);
+      break;
+    case Verb::swap:
+      swap(step.path, step.to);
+      break;
+    case Verb::unpack:
+      for (std::int64_t i = 0; i < step.number; ++i) write(step.path + fmt::format("/f{}", i), fresh_bytes(60));
       break;
     case Verb::to_dir:
       if (const auto old = at(step.path); !old || old->type == FileType::directory) break;

@@ -33,6 +33,7 @@ class Application {
   // Open files are gone with the power.
   void lose_power() { holds_.clear(); }
   bool holds(const std::string& path) const;
+  bool holds_any() const { return !holds_.empty(); }
   std::vector<std::string> held() const;
   // Writes as such programs do at a bad moment: called between two operations of the node.
   std::vector<Notice> interfere(const std::string& path, std::uint64_t at_us);
@@ -42,8 +43,10 @@ class Application {
     std::string path;
     std::unique_ptr<MemoryFileSystem::Writer> writer;
     std::uint32_t mode = 0;
-    std::string bytes;  // of the finished file
+    std::optional<State> before;  // what is there until it is finished, and was whole
+    std::string bytes;            // of the finished file
     std::size_t written = 0;
+    std::uint64_t inode = 0;
     bool unlinked = false;  // its name is gone by an application's doing
   };
 
@@ -56,17 +59,22 @@ class Application {
   void wrote(const std::string& path, std::optional<State> before, std::optional<State> after) {
     history_.wrote(at_us_, node_, path, std::move(before), std::move(after));
   }
+  bool is_in_place(const Hold& hold);
+  bool holds_half(const std::string& path) const;  // what is there is no version yet
   void unlink_holds(const std::string& path);
   void write(const std::string& path, const std::string& bytes, bool keep_mtime = false);
   void save(const std::string& path, const std::string& bytes);
   void edit(const std::string& path, bool sneak);
   void append(const std::string& path, std::size_t size);
   void hold(const std::string& path);
+  void linger(const std::string& path);
   void change_mode(const std::string& path, std::uint32_t mode);
   void touch(const std::string& path);
   void remove(const std::string& path);
   void make_link(const std::string& path, const std::string& target);
   void rename(const std::string& from, const std::string& to);
+  void swap(const std::string& a, const std::string& b);
+  void move(const std::string& from, const std::string& to);
 
   std::size_t node_;
   MemoryFileSystem& disk_;

@@ -124,24 +124,66 @@ void check_lost_writes(World& world, const std::vector<NodeView>& nodes) {
 }
 
 // What somebody removed or overwrote with his eyes open does not come back.
-void check_resurrection(World& world, const std::vector<NodeView>& nodes) {
-  for (const auto& [path, shown] : nodes.front().tree) {
+void check_resurrection(World& world, const NodeView& node) {
+  for (const auto& [path, shown] : node.tree) {
     if (shown.state.type != FileType::file && shown.state.type != FileType::symlink) continue;
     const Write* made = nullptr;
     std::size_t count = 0;
     for (const Write& w : world.history.writes()) {
       if (w.path == path && w.after == shown.state) made = &w, ++count;
     }
-    if (count != 1) continue;  // none: check_fabricated; several: nobody can tell which one this is
+    // None: check_fabricated; several: nobody can tell which one this is.
+    if (count != 1 || made->imaged_untold) continue;
     for (const Write& w : world.history.writes()) {
       if (w.forgiven || w.by_crash || w.of_untold || w.id <= made->id || w.path != path || w.before != shown.state ||
           w.after == shown.state)
         continue;
       world.violation("no resurrection",
-                      fmt::format("{} shows {}, which n{} replaced by {} at {:.6f} s", path,
+                      fmt::format("{}: {} shows {}, which n{} replaced by {} at {:.6f} s", node.name, path,
                                   world.history.describe(shown.state), w.node,
                                   world.history.describe(w.after), static_cast<double>(w.at_us) / 1e6));
       break;
+    }
+  }
+}
+
+// The one write that made this state of the path; null where there were none or several, or where a crash or a
+// race makes it uncertain what the writer saw.
+const Write* sole_write(const History& history, const std::string& path, const std::optional<State>& state) {
+  const Write* made = nullptr;
+  for (const Write& w : history.writes()) {
+    if (w.path != path || w.after != state) continue;
+    if (made != nullptr) return nullptr;
+    made = &w;
+  }
+  const bool certain = made != nullptr && !made->racing && !made->forgiven && !made->by_crash && !made->of_untold &&
+                       !made->imaged_untold;
+  return certain ? made : nullptr;
+}
+
+// Who overwrites what he has before his eyes makes no conflict, nor does anybody after him. (Followed through files
+// only: the others say of what they replaced its number, not what it was, so that a file may stay listed that gave
+// way to a directory before its deletion was heard of.)
+// A node that was killed may be unsure of what a writer had seen: then it lists.
+void check_conflicts_are_concurrent(World& world, const NodeView& node) {
+  if (world.stats.crashes > 0) return;
+  for (const ConflictView& c : node.conflicts) {
+    if (c.resolved || !c.loser || c.loser->type != FileType::file) continue;
+    if (sole_write(world.history, c.path, c.loser) == nullptr) continue;
+    const auto live = node.tree.find(c.path);
+    auto state = live == node.tree.end() ? std::nullopt : std::optional(live->second.state);
+    std::size_t since = SIZE_MAX;
+    while (const Write* w = sole_write(world.history, c.path, state)) {
+      if (w->id >= since || !w->after || w->after->type != FileType::file) break;
+      since = w->id;
+      if (w->before == c.loser) {
+        world.violation("conflict only between concurrent versions",
+                        fmt::format("{} lists {} of {}, which n{} had before him when he wrote {} at {:.6f} s", node.name,
+                                    world.history.describe(c.loser), c.path, w->node, world.history.describe(w->after),
+                                    static_cast<double>(w->at_us) / 1e6));
+        break;
+      }
+      state = w->before;
     }
   }
 }
@@ -172,11 +214,65 @@ void check_fabricated(World& world, const std::vector<NodeView>& nodes) {
 
 }  // namespace
 
-void DotRegister::saw(World& world, const std::string& node, const Dot& dot, std::string entry) {
-  const auto [it, fresh] = seen_.try_emplace(dot, std::move(entry));
-  if (fresh || it->second == entry) return;
+static bool same_entry(const LogItem& a, const LogItem& b) {
+  if (a.index() != b.index()) return false;
+  if (const auto* record = std::get_if<Record>(&a)) return *record == std::get<Record>(b);
+  const Conflict &x = std::get<Conflict>(a), &y = std::get<Conflict>(b);
+  return x.loser == y.loser && x.winner == y.winner && x.resolved == y.resolved;
+}
+
+void DotRegister::saw(World& world, const std::string& node, const Entries::Item& item) {
+  const Dot dot = std::visit([](const auto& e) { return e.dot; }, item.entry);
+  const auto [it, fresh] = seen_.try_emplace(dot, item.entry);
+  if (fresh || same_entry(it->second, item.entry)) return;
   world.violation("no dot used twice", fmt::format("{} sends {}:{} with another content than before", node,
                                                    to_hex(dot.actor).substr(0, 8), dot.seq));
+}
+
+// Whether the index has this version or one that stands above it.
+static bool holds(const Index& index, const Record& r) {
+  const auto entry = index.get(r.folder, r.path);
+  if (!entry || !entry->live) return false;
+  const Record& live = *entry->live;
+  return std::pair(live.hlc.value, live.dot) >= std::pair(r.hlc.value, r.dot);
+}
+
+static bool holds(const Index& index, const Conflict& c) {
+  const auto known = index.conflict(c.loser.folder, c.loser.path, c.loser.dot);
+  return known && (known->resolved || !c.resolved);
+}
+
+void DotRegister::check_claims(World& world, const std::string& node, const Index& index) const {
+  for (const auto& [dot, item] : seen_) {
+    if (index.vector().get(dot.actor) < dot.seq) continue;
+    if (std::visit([&](const auto& e) { return holds(index, e); }, item)) continue;
+    world.violation("vector truthfulness",
+                    fmt::format("{} claims {}:{} and does not have it", node, to_hex(dot.actor).substr(0, 8), dot.seq));
+  }
+}
+
+// What a node may ask of another: small_wants_max, bulk_credit_bytes and one piece more (node/replica_impl.h).
+constexpr std::size_t kWantsMax = 256;
+constexpr std::uint64_t kWantedBytesMax = (8 << 20) + 256 * 1024;
+
+void DebtRegister::asked(World& world, std::size_t asker, std::size_t of, const Want& want) {
+  Debt& debt = open_[{asker, of}];
+  for (const Want::Item& item : want.items) {
+    debt.bytes[item.id] = item.length;
+    debt.total += item.length;
+  }
+  if (debt.bytes.size() <= kWantsMax && debt.total <= kWantedBytesMax) return;
+  world.violation("bounded queues", fmt::format("n{} has asked n{} for {} pieces of {} bytes at once", asker, of,
+                                                debt.bytes.size(), debt.total));
+}
+
+void DebtRegister::answered(std::size_t asker, std::size_t by, std::uint64_t want) {
+  const auto debt = open_.find({asker, by});
+  if (debt == open_.end()) return;
+  const auto it = debt->second.bytes.find(want);
+  if (it == debt->second.bytes.end()) return;
+  debt->second.total -= it->second;
+  debt->second.bytes.erase(it);
 }
 
 void check_all(World& world, const std::vector<NodeView>& nodes) {
@@ -184,9 +280,11 @@ void check_all(World& world, const std::vector<NodeView>& nodes) {
   check_conflict_lists(world, nodes);
   check_logs(world, nodes);
   check_fabricated(world, nodes);
-  if (!world.violations.empty()) return;  // the rest presumes one tree
+  const bool one_tree = world.violations.empty();
+  for (const NodeView& node : nodes) check_resurrection(world, node);
+  if (!one_tree) return;
   check_lost_writes(world, nodes);
-  check_resurrection(world, nodes);
+  for (const NodeView& node : nodes) check_conflicts_are_concurrent(world, node);
 }
 
 }  // namespace syncline::sim

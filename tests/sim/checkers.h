@@ -1,4 +1,5 @@
 #pragma once
+#include "protocol/messages.h"
 #include "storage/index.h"
 #include "tests/sim/world.h"
 
@@ -25,14 +26,32 @@ struct NodeView {
 
 void check_all(World& world, const std::vector<NodeView>& nodes);
 
-// Watches every version that leaves a node: no two versions may have one dot.
+// Watches every version that leaves a node: no two versions may have one dot, and nobody may claim what he does
+// not hold.
 class DotRegister {
  public:
-  // `entry` is what the dot names, in any form that is equal for equal versions.
-  void saw(World& world, const std::string& node, const Dot& dot, std::string entry);
+  void saw(World& world, const std::string& node, const Entries::Item& item);
+  // What the index' vector covers of all that was ever sent must be there, or what has taken its place.
+  void check_claims(World& world, const std::string& node, const Index& index) const;
 
  private:
-  std::map<Dot, std::string> seen_;
+  std::map<Dot, LogItem> seen_;
+};
+
+// Watches what nodes have asked each other for and not been answered yet: without a bound on it, queues would
+// grow with what there is to fetch.
+class DebtRegister {
+ public:
+  void asked(World& world, std::size_t asker, std::size_t of, const Want& want);
+  void answered(std::size_t asker, std::size_t by, std::uint64_t want);
+  void forget(std::size_t asker, std::size_t of) { open_.erase({asker, of}); }  // the link has broken
+
+ private:
+  struct Debt {
+    std::map<std::uint64_t, std::uint64_t> bytes;  // by want
+    std::uint64_t total = 0;
+  };
+  std::map<std::pair<std::size_t, std::size_t>, Debt> open_;
 };
 
 }  // namespace syncline::sim

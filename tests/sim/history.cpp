@@ -2,14 +2,22 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
 namespace syncline::sim {
 
 std::size_t History::content(const std::string& bytes) {
   const auto [it, fresh] = numbers_.try_emplace(bytes, contents_.size());
   if (fresh) contents_.push_back(&it->first);
   return it->second;
+}
+
+std::size_t History::content(const std::shared_ptr<const std::string>& bytes) {
+  constexpr std::size_t known_max = 1024;
+  const auto it = known_.find(bytes.get());
+  if (it != known_.end()) return it->second.number;
+  if (known_.size() >= known_max) known_.clear();
+  const std::size_t number = content(*bytes);
+  known_.emplace(bytes.get(), Known{bytes, number});
+  return number;
 }
 
 void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& path,
@@ -19,7 +27,8 @@ void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& pa
   }
   const bool of_untold = !after && untold_[node].contains(path);
   writes_.push_back(
-      {writes_.size(), at_us, node, path, std::move(before), std::move(after), false, racing_, of_untold, false});
+      {.id = writes_.size(), .at_us = at_us, .node = node, .path = path, .before = std::move(before),
+                     .after = std::move(after), .racing = racing_, .of_untold = of_untold});
 }
 
 void History::half_written(std::size_t node, const std::string& path, const std::string& bytes) {
@@ -36,6 +45,19 @@ void History::lost_power(std::uint64_t at_us, std::size_t node, const std::strin
   }
   wrote(at_us, node, path, std::move(before), std::move(after));
   writes_.back().forgiven = writes_.back().by_crash = true;
+}
+
+void History::set_back(
+    std::size_t node, std::size_t since,
+    const std::function<bool(const std::string& path, const std::optional<State>& state)>& elsewhere) {
+  for (std::size_t i = since; i < writes_.size(); ++i) {
+    Write& w = writes_[i];
+    if (w.node == node && !elsewhere(w.path, w.after)) w.forgiven = true;
+  }
+}
+
+void History::imaged_untold(const std::string& path, const State& state) {
+  for (Write& w : writes_) w.imaged_untold |= w.path == path && w.after == state;
 }
 
 bool History::may_show(std::size_t node, const std::string& path, const State& state) const {
@@ -75,54 +97,31 @@ std::string History::describe(const std::optional<State>& state) const {
                      b.substr(0, std::min(b.find('\n'), std::size_t{24})), b.size(), state->mode);
 }
 
-namespace {
-
-std::string read_all(FileSystem& fs, const std::string& path) {
-  std::string out;
-  auto file = fs.open(path);
-  if (!file) return out;
-  std::array<char, 16384> buffer;
-  while (true) {
-    const auto got = (*file)->read_at(out.size(), buffer);
-    if (!got || *got == 0) return out;
-    out.append(buffer.data(), *got);
-  }
-}
-
-std::optional<Shown> read_one(FileSystem& fs, History& history, const std::string& path) {
-  const auto stat = fs.stat(path);
+std::optional<Shown> read_path(MemoryFileSystem& disk, History& history, const std::string& path) {
+  const auto stat = disk.app_stat(path);
   if (!stat) return std::nullopt;
   Shown out{{stat->type, 0, 0, {}}, stat->print.mtime_ns, stat->print.inode, stat->print.ctime_ns};
-  if (stat->type == FileType::file) out.state.content = history.content(read_all(fs, path));
+  if (stat->type == FileType::file) out.state.content = history.content(disk.app_bytes(path));
   if (stat->type == FileType::symlink)
-    out.state.target = fs.read_link(path).value_or("");
+    out.state.target = disk.app_read_link(path);
   else
     out.state.mode = stat->mode;
   return out;
 }
 
-void walk(FileSystem& fs, History& history, const std::string& directory, Tree& out) {
-  const auto items = fs.list(directory);
-  if (!items) return;
-  for (const DirectoryItem& item : *items) {
+static void walk(MemoryFileSystem& disk, History& history, const std::string& directory, Tree& out) {
+  for (const DirectoryItem& item : disk.app_list(directory)) {
     if (directory.empty() && item.name == kOwnDirectory) continue;
     const std::string path = join(directory, item.name);
-    if (const auto shown = read_one(fs, history, path)) out[path] = *shown;
-    if (item.type == FileType::directory) walk(fs, history, path, out);
+    if (const auto shown = read_path(disk, history, path)) out[path] = *shown;
+    if (item.type == FileType::directory) walk(disk, history, path, out);
   }
 }
 
-}  // namespace
-
 Tree read_tree(MemoryFileSystem& disk, History& history) {
-  const auto image = disk.copy();
   Tree out;
-  walk(*image, history, "", out);
+  walk(disk, history, "", out);
   return out;
-}
-
-std::optional<Shown> read_path(MemoryFileSystem& disk, History& history, const std::string& path) {
-  return read_one(*disk.copy(), history, path);
 }
 
 bool is_below(std::string_view path, std::string_view directory) {

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -44,11 +45,14 @@ struct Write {
   bool racing = false;          // in the midst of an apply: the mode may come out as the other's
   bool of_untold = false;       // a removal of what an apply had made as the node was killed: it cannot know
   bool by_crash = false;        // nobody wrote it: the disk shows it after a loss of power
+  bool imaged_untold = false;   // a restored image has it, and the index with it does not: it is published once more
 };
 
 class History {
  public:
   std::size_t content(const std::string& bytes);  // the same number for the same bytes
+  // Same, for bytes that are asked for again and again.
+  std::size_t content(const std::shared_ptr<const std::string>& bytes);
   const std::string& bytes(std::size_t content) const { return *contents_.at(content); }
 
   void set_racing(bool on) { racing_ = on; }
@@ -61,6 +65,11 @@ class History {
   // The power of `node` failed, and the disk shows `after` where `before` was.
   void lost_power(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
                   std::optional<State> after);
+  // The disk of `node` is that of an earlier moment again, when `since` writes had been made: what its
+  // applications did later is lost where `elsewhere` does not know it.
+  void set_back(std::size_t node, std::size_t since,
+                const std::function<bool(const std::string& path, const std::optional<State>& state)>& elsewhere);
+  void imaged_untold(const std::string& path, const State& state);
   // An administrator dropped or restored a conflict: the version needs no keeping any more.
   void let_go(const std::string& path, const State& state) { let_go_.insert({path, state}); }
 
@@ -78,6 +87,11 @@ class History {
 
  private:
   std::unordered_map<std::string, std::size_t> numbers_;
+  struct Known {
+    std::shared_ptr<const std::string> bytes;  // held, so that nobody else gets its address
+    std::size_t number = 0;
+  };
+  std::unordered_map<const std::string*, Known> known_;
   std::vector<const std::string*> contents_;
   std::vector<Write> writes_;
   bool racing_ = false;

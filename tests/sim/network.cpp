@@ -8,6 +8,7 @@ namespace {
 constexpr std::uint64_t kSilenceMinUs = 2'000'000,
                         kSilenceMaxUs = 8'000'000;  // until a dead link is given up
 constexpr std::uint64_t kRedialMaxUs = 1'000'000;
+constexpr std::uint64_t kSlower = 100;
 }  // namespace
 
 Network::Network(World& world, std::size_t nodes, User& user)
@@ -29,7 +30,7 @@ bool Network::send(std::size_t from, std::size_t to, Lane lane, Bytes message) {
     return false;
   }
   const std::uint64_t now = world_.queue.now_us();
-  q.sent_us = std::max(q.sent_us, now) + size * 1000 / world_.weather.rate_bytes_ms;
+  q.sent_us = std::max(q.sent_us, now) + size * 1000 * (w.slow ? kSlower : 1) / world_.weather.rate_bytes_ms;
   q.arrives_us = std::max(q.arrives_us, q.sent_us + random_.between(world_.weather.latency_us_min,
                                                                     world_.weather.latency_us_max));
   q.bytes += size;
@@ -124,6 +125,7 @@ void Network::block(std::size_t from, std::size_t to) {
 
 void Network::mend(std::size_t a, std::size_t b) {
   if (a == b) return;
+  way(a, b).slow = way(b, a).slow = false;
   for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
     if (!way(from, to).blocked) continue;
     way(from, to).blocked = false;

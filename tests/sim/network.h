@@ -29,6 +29,7 @@ class Network {
   void block(std::size_t from, std::size_t to);  // one way; both sides notice after some seconds
   void mend(std::size_t a, std::size_t b);
   void reset(std::size_t a, std::size_t b);
+  void slow(std::size_t a, std::size_t b) { way(a, b).slow = way(b, a).slow = true; }
   void node_up(std::size_t node);
   void node_down(std::size_t node);
   void heal();
@@ -49,6 +50,7 @@ class Network {
   struct Way {
     bool up = false;
     bool blocked = false;
+    bool slow = false;
     std::array<Queue, kLanes> lanes;
   };
 

@@ -11,6 +11,7 @@ namespace syncline::sim {
 namespace {
 
 constexpr std::uint64_t kEpochMs = 1'700'000'000'000;
+constexpr std::int64_t kJumpBearableMs = 30'000;
 
 std::int64_t either_way(Random& random, std::uint64_t max) {
   return static_cast<std::int64_t>(random.below(2 * max + 1)) - static_cast<std::int64_t>(max);
@@ -35,16 +36,10 @@ Node::Node(World& world, std::size_t number, Network& network)
       kv_(make_memory_kv()) {
   skew_ms_ = either_way(random_, world.weather.skew_ms_max);
   drift_ppm_ = either_way(random_, world.weather.drift_ppm_max);
-  disk_ = std::make_unique<MemoryFileSystem>([this] {
-    return static_cast<std::int64_t>(wall_ms()) * 1'000'000 +
-           static_cast<std::int64_t>(world_.queue.now_us() % 1000) * 1000;
-  });
-  application_ =
-      std::make_unique<Application>(number, *disk_, world.history, Random(world.schedule.seed, 200 + number));
+  set_up_disk(std::make_unique<MemoryFileSystem>(disk_clock()));
   const Status marked = Folder::create_marker(*disk_, folder_identity());
   if (!marked) world.violation("setup", marked.error().message);
   (void)disk_->sync_all();
-  disk_->before_each([this](const MemoryFileSystem::Access& access) { before_operation(access); });
 }
 
 Node::~Node() = default;
@@ -80,9 +75,9 @@ void Node::before_operation(const MemoryFileSystem::Access& access) {
 }
 
 void Node::check_shown(const std::string& path) {
-  const auto bytes = disk_->app_read(path);
+  const auto bytes = disk_->app_bytes(path);
   if (!bytes) return;
-  const State state{FileType::file, world_.history.content(*bytes), 0, {}};
+  const State state{FileType::file, world_.history.content(bytes), 0, {}};
   if (!world_.history.may_show(number_, path, state)) {
     world_.violation("no mixed content",
                      fmt::format("{} shows {} at {}", name_, world_.history.describe(state), path));
@@ -208,7 +203,7 @@ void Node::start_job(FileJob job) {
 void Node::run_application(const Step& step) {
   if (!powered_) return;
   notice(application_->run(step, world_.queue.now_us()));
-  if (step.verb != Verb::hold) return;
+  if (step.verb != Verb::hold && step.verb != Verb::linger) return;
   world_.queue.after(static_cast<std::uint64_t>(step.number) * 1000, [this, path = step.path] {
     if (powered_) notice(application_->finish_hold(path, world_.queue.now_us()));
   });
@@ -218,16 +213,27 @@ void Node::finish_holds() { notice(application_->finish_all(world_.queue.now_us(
 
 void Node::disk_full(std::uint64_t ms) {
   disk_->space_left(0);
-  world_.queue.after(ms * 1000, [this] { disk_->heal(); });
+  world_.queue.after(ms * 1000, [this] { heal_disk(); });
 }
 
 void Node::disk_broken(std::uint64_t ms, const std::string& path) {
   disk_->io_error_on(path);
-  world_.queue.after(ms * 1000, [this] { disk_->heal(); });
+  world_.queue.after(ms * 1000, [this] { heal_disk(); });
+}
+
+void Node::heal_disk() {
+  disk_->heal();
+  set_disk_abilities();
+}
+
+void Node::set_disk_abilities() {
+  if (world_.weather.no_leases != 0) disk_->without_leases();
+  if (world_.weather.no_exchange != 0) disk_->without_exchange();
 }
 
 void Node::heal() {
-  disk_->heal();
+  heal_disk();
+  if (std::abs(jump_ms_) > kJumpBearableMs) jump_ms_ = 0;  // the others refuse to follow; somebody sets the clock
   ambush_until_us_ = 0;
   finish_holds();
   start();

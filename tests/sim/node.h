@@ -25,6 +25,13 @@ class Node {
   void start();
   // kill -9, or the loss of power, after `operations` more operations on the disk, or soon in any case.
   void crash(bool power, std::uint64_t operations);
+  // A backup of the machine at rest; nothing while an application has a file open.
+  void take_image();
+  // The machine dies and starts again as it was in the image, its own or another machine's. `elsewhere`: of what is
+  // lost by that, what others have.
+  using Elsewhere = std::function<bool(const std::string& path, const std::optional<State>& state)>;
+  void return_to_image(const Elsewhere& elsewhere);
+  void become_copy_of(Node& other, const Elsewhere& elsewhere);
   void run_application(const Step& step);
   void finish_holds();
   void feed(const Event& event);
@@ -37,6 +44,8 @@ class Node {
   void rescan();
   void heal();
 
+  // Whether this node has this state of the path, or knows of its deletion.
+  bool knows(const std::string& path, const std::optional<State>& state) const;
   bool powered() const { return powered_; }
   bool running() const { return process_ != nullptr; }
   bool linkable() const { return process_ != nullptr && process_->scanned; }
@@ -47,6 +56,8 @@ class Node {
   bool searches_in_vain() const;    // for bytes that a loss of power has taken
   std::string why_busy() const;
   const VersionVector& vector() const;
+  const Index& index() const { return *process_->index; }
+  std::uint64_t starts() const { return processes_; }
   std::uint64_t wall_ms() const;
   std::size_t number() const { return number_; }
   const std::string& name() const { return name_; }
@@ -98,6 +109,19 @@ class Node {
   bool died_in_call();
   void die();
   void lose_power();
+  struct Image {
+    std::unique_ptr<MemoryFileSystem> disk;
+    std::unique_ptr<MemoryKv> kv;
+    std::size_t writes = 0;  // of the history
+    std::vector<std::pair<std::string, State>> untold;  // what the disk shows and the index does not know
+  };
+  std::optional<Image> make_image();
+  void put_image(const Image& image, std::size_t since, const Elsewhere& elsewhere);
+  bool is_told(const std::string& path, const State& state) const;
+  void set_up_disk(std::unique_ptr<MemoryFileSystem> disk);
+  MemoryFileSystem::ClockNs disk_clock();
+  void heal_disk();
+  void set_disk_abilities();
   void check_shown(const std::string& path);
   std::uint64_t draw(std::uint64_t max_us) { return max_us == 0 ? 0 : random_.below(max_us + 1); }
 
@@ -111,7 +135,8 @@ class Node {
   std::unique_ptr<MemoryKv> kv_;
   std::unique_ptr<Application> application_;
   std::unique_ptr<Process> process_;
-  std::uint64_t processes_ = 0;
+  std::optional<Image> image_;
+  std::uint64_t processes_ = 0, disks_ = 0;
   bool powered_ = true;
   bool in_call_ = false, in_hook_ = false;
   bool crash_armed_ = false, crash_by_power_ = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "protocol/member.h"
+#include "protocol/planted_fault.h"
 #include "tests/sim/node.h"
 
 namespace syncline::sim {
@@ -35,7 +36,7 @@ void Node::start() {
   ReplicaOptions options;
   options.self = node_id(number_);
   options.name = name_;
-  Random actor(world_.schedule.seed, 1'000'000 + number_ * 1000 + processes_);
+  Random actor(world_.schedule.seed, 1'000'000 + number_ * 1000 + (planted(Fault::counter_restored) ? 0 : processes_));
   for (auto& byte : options.actor.bytes) byte = static_cast<std::uint8_t>(actor.next());
   options.actor_certificate = encode_actor({options.actor, options.self, {}});
   options.random_seed = actor.next();
@@ -142,6 +143,65 @@ void Node::lose_power() {
                              path, world_.history.describe(was)));
     world_.history.lost_power(world_.queue.now_us(), number_, path, was, is);
   }
+}
+
+MemoryFileSystem::ClockNs Node::disk_clock() {
+  return [this] {
+    return static_cast<std::int64_t>(wall_ms()) * 1'000'000 +
+           static_cast<std::int64_t>(world_.queue.now_us() % 1000) * 1000;
+  };
+}
+
+void Node::set_up_disk(std::unique_ptr<MemoryFileSystem> disk) {
+  application_.reset();
+  disk_ = std::move(disk);
+  application_ = std::make_unique<Application>(number_, *disk_, world_.history,
+                                               Random(world_.schedule.seed, 200 + number_ + 1000 * disks_++));
+  set_disk_abilities();
+  disk_->before_each([this](const MemoryFileSystem::Access& access) { before_operation(access); });
+}
+
+std::optional<Node::Image> Node::make_image() {
+  if (!linkable() || !idle() || application_->holds_any()) return std::nullopt;
+  Image image{disk_->copy(), kv_->copy(), world_.history.writes().size(), {}};
+  image.kv->make_durable();
+  for (const auto& [path, shown] : read_tree(*disk_, world_.history)) {
+    if (!is_told(path, shown.state)) image.untold.emplace_back(path, shown.state);
+  }
+  return image;
+}
+
+bool Node::is_told(const std::string& path, const State& state) const {
+  if (state.type != FileType::file) return true;
+  const auto entry = process_->index->get(1, path);
+  return entry && entry->disk && entry->disk->state.content.hash == world_.hash_key.hash(world_.history.bytes(state.content));
+}
+
+void Node::take_image() {
+  if (auto image = make_image()) image_ = std::move(image);
+}
+
+void Node::return_to_image(const Elsewhere& elsewhere) {
+  if (image_) put_image(*image_, image_->writes, elsewhere);
+}
+
+void Node::become_copy_of(Node& other, const Elsewhere& elsewhere) {
+  if (&other == this) return;
+  if (const auto image = other.make_image()) put_image(*image, 0, elsewhere);
+}
+
+void Node::put_image(const Image& image, std::size_t since, const Elsewhere& elsewhere) {
+  crash_armed_ = true;
+  crash_by_power_ = false;
+  if (process_) die();
+  crash_armed_ = false;
+  world_.history.set_back(number_, since, elsewhere);
+  for (const auto& [path, state] : image.untold) world_.history.imaged_untold(path, state);
+  world_.history.killed(number_, {});
+  set_up_disk(image.disk->copy(disk_clock()));
+  kv_ = image.kv->copy();
+  kv_->crash(kv_->applied(), true);
+  world_.queue.after(kSettleUs / 10, [this] { start(); });
 }
 
 bool Node::died_in_call() {

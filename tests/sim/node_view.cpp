@@ -49,6 +49,13 @@ bool Node::searches_in_vain() const {
   });
 }
 
+bool Node::knows(const std::string& path, const std::optional<State>& state) const {
+  const auto shown = read_path(*disk_, world_.history, path);
+  if (state) return shown && shown->state == *state;
+  const auto entry = process_ ? process_->index->get(1, path) : std::nullopt;
+  return entry && entry->live && entry->live->content.kind == Kind::deleted;
+}
+
 NodeView Node::view() {
   NodeView out;
   out.name = name_;

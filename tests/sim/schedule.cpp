@@ -119,7 +119,7 @@ struct Maker {
     else if (k < 88)
       s.verb = Verb::full, s.number = ms;
     else if (k < 91)
-      s.verb = Verb::broken, s.number = ms;
+      s.verb = Verb::broken, s.path = kPaths[static_cast<std::size_t>(ms) % kPaths.size()], s.number = ms;
     else if (k < 94)
       s.verb = Verb::rescan;
     else
@@ -146,13 +146,6 @@ Schedule make_schedule(std::uint64_t seed) {
     step.at_ms = at_ms += random.below(2 * pace_ms);
     out.steps.push_back(std::move(step));
   }
-  return out;
-}
-
-Schedule make_fair_schedule(std::uint64_t seed) {
-  Schedule out = make_schedule(seed);
-  out.weather.ambush_per_mille = 0;
-  std::erase_if(out.steps, [](const Step& step) { return step.verb == Verb::ambush || step.verb == Verb::power; });
   return out;
 }
 

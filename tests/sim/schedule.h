@@ -19,14 +19,17 @@ enum class Verb : std::uint8_t {
   patch,    // PATH         overwrites some bytes
   sneak,    // PATH         the same, and sets the mtime back
   hold,     // PATH MS      writes a half, writes the rest and closes after MS
+  linger,   // PATH MS      opens it, appends and closes after MS
   chmod,    // PATH MODE    octal
   touch,    // PATH
   remove,   // PATH         with everything below it
   mkdir,    // PATH         with its parents
   symlink,  // PATH TARGET
   rename,   // PATH TO      replaces a file, not a directory
+  swap,     // PATH TO      the two change places, whatever they are
   to_dir,   // PATH         a file becomes a directory with a file in it
   to_file,  // PATH         a directory with all in it becomes a file
+  unpack,   // PATH N       that many small files in one new directory
   ambush,   // MS           the next apply within MS finds an application writing in its midst
   // the administrator
   restore,  // PATH         the first conflict of PATH
@@ -36,13 +39,17 @@ enum class Verb : std::uint8_t {
   mute,    // PEER         nothing passes towards PEER
   mend,    // PEER
   reset,   // PEER         the link breaks and comes back
+  slow,    // PEER         the link is a hundred times slower until mended
   crash,   // OPS          kill -9 after that many more file operations, or in 50 ms
   power,   // OPS          the same by power loss
   start,   //
+  image,   //              a backup of the disk, with the index
+  rewind,  //              the machine is set back to its image
+  clone,   // PEER         the machine becomes a copy of PEER's, under its own name
   clock,   // MS           the wall clock jumps (signed)
   lose,    // MS           watch events are lost, then the watcher says so
   full,    // MS           no space
-  broken,  // MS           some file operations fail
+  broken,  // PATH MS      file operations that name it fail
   rescan,  //
   // scenarios
   settle,     //              runs on until nothing moves any more
@@ -73,6 +80,9 @@ struct Weather {
   std::uint64_t drift_ppm_max = 0;         // either way
   std::uint64_t ambush_per_mille = 0;      // applies that find an application at work
   std::uint64_t sync_ms = 200;             // from a change to its group commit
+  std::uint64_t no_leases = 0;             // 1: the disks cannot tell whether a file is open for writing
+  std::uint64_t no_exchange = 0;           // 1: nor exchange two names
+  std::uint64_t late_nodes = 0;            // that many, the last, join when they are started first
 };
 
 struct Schedule {
@@ -83,8 +93,11 @@ struct Schedule {
 };
 
 Schedule make_schedule(std::uint64_t seed);
+// The same with what is rare besides: old images, copied machines, nodes that join, disks that can do less, clocks
+// years behind, slow links, errors of single files.
+Schedule make_rare_schedule(std::uint64_t seed);
 // The same without loss of power and without applications that write in the midst of an apply.
-Schedule make_fair_schedule(std::uint64_t seed);
+Schedule make_fair(Schedule schedule);
 std::string to_text(const Step& step);
 std::string to_text(const Schedule& schedule);
 // Lines as above; "nodes N", "seed N" and empty lines and # comments. Error::invalid names the line.

@@ -17,18 +17,22 @@ constexpr std::array kVerbs = {
     VerbForm{"write", Operands::path_number},  VerbForm{"put", Operands::path_word},
     VerbForm{"save", Operands::path_number},   VerbForm{"append", Operands::path_number},
     VerbForm{"patch", Operands::path},         VerbForm{"sneak", Operands::path},
-    VerbForm{"hold", Operands::path_number},   VerbForm{"chmod", Operands::path_mode},
+    VerbForm{"hold", Operands::path_number},   VerbForm{"linger", Operands::path_number},
+    VerbForm{"chmod", Operands::path_mode},
     VerbForm{"touch", Operands::path},         VerbForm{"remove", Operands::path},
     VerbForm{"mkdir", Operands::path},         VerbForm{"symlink", Operands::path_word},
-    VerbForm{"rename", Operands::path_word},   VerbForm{"to_dir", Operands::path},
-    VerbForm{"to_file", Operands::path},       VerbForm{"ambush", Operands::number},
+    VerbForm{"rename", Operands::path_word},   VerbForm{"swap", Operands::path_word},
+    VerbForm{"to_dir", Operands::path},        VerbForm{"to_file", Operands::path},
+    VerbForm{"unpack", Operands::path_number}, VerbForm{"ambush", Operands::number},
     VerbForm{"restore", Operands::path},       VerbForm{"drop", Operands::path},
     VerbForm{"cut", Operands::peer},           VerbForm{"mute", Operands::peer},
     VerbForm{"mend", Operands::peer},          VerbForm{"reset", Operands::peer},
-    VerbForm{"crash", Operands::number},       VerbForm{"power", Operands::number},
-    VerbForm{"start", Operands::none},         VerbForm{"clock", Operands::number},
+    VerbForm{"slow", Operands::peer},          VerbForm{"crash", Operands::number},
+    VerbForm{"power", Operands::number},       VerbForm{"start", Operands::none},
+    VerbForm{"image", Operands::none},         VerbForm{"rewind", Operands::none},
+    VerbForm{"clone", Operands::peer},         VerbForm{"clock", Operands::number},
     VerbForm{"lose", Operands::number},        VerbForm{"full", Operands::number},
-    VerbForm{"broken", Operands::number},      VerbForm{"rescan", Operands::none},
+    VerbForm{"broken", Operands::path_number}, VerbForm{"rescan", Operands::none},
     VerbForm{"settle", Operands::none},        VerbForm{"expect", Operands::path_word},
     VerbForm{"conflict", Operands::path_word}, VerbForm{"conflicts", Operands::number},
 };
@@ -87,6 +91,9 @@ std::uint64_t* weather_field(Weather& w, std::string_view name) {
   if (name == "drift_ppm_max") return &w.drift_ppm_max;
   if (name == "ambush_per_mille") return &w.ambush_per_mille;
   if (name == "sync_ms") return &w.sync_ms;
+  if (name == "no_leases") return &w.no_leases;
+  if (name == "no_exchange") return &w.no_exchange;
+  if (name == "late_nodes") return &w.late_nodes;
   return nullptr;
 }
 
@@ -146,7 +153,8 @@ std::string to_text(const Schedule& schedule) {
   Weather w = schedule.weather, usual;
   for (const char* name :
        {"latency_us_min", "latency_us_max", "rate_bytes_ms", "lane_bytes_max", "job_us_max", "watch_us_max",
-        "skew_ms_max", "drift_ppm_max", "ambush_per_mille", "sync_ms"}) {
+        "skew_ms_max", "drift_ppm_max", "ambush_per_mille", "sync_ms", "no_leases", "no_exchange",
+        "late_nodes"}) {
     if (*weather_field(w, name) != *weather_field(usual, name)) {
       out += fmt::format("weather {} {}\n", name, *weather_field(w, name));
     }

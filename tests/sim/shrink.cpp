@@ -47,7 +47,8 @@ void calm_weather(Schedule& schedule, const std::string& checker, std::size_t& r
   for (const auto field :
        {&Weather::latency_us_min, &Weather::latency_us_max, &Weather::latency_us_min, &Weather::rate_bytes_ms,
         &Weather::job_us_max, &Weather::watch_us_max, &Weather::skew_ms_max, &Weather::drift_ppm_max,
-        &Weather::ambush_per_mille, &Weather::sync_ms}) {
+        &Weather::ambush_per_mille, &Weather::sync_ms, &Weather::no_leases, &Weather::no_exchange,
+        &Weather::late_nodes}) {
     attempt(field);
   }
   attempt(&Weather::lane_bytes_max);

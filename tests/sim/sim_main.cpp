@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <iterator>
 
 #include "tests/sim/simulator.h"
@@ -36,9 +37,9 @@ int run_one(const Schedule& schedule, bool trace) {
   return o.violations.empty() ? 0 : 1;
 }
 
-using Make = Schedule (*)(std::uint64_t seed);
+using Make = std::function<Schedule(std::uint64_t seed)>;
 
-int run_many(Make make, std::uint64_t first, std::uint64_t count, double minutes, std::uint64_t failures_max) {
+int run_many(const Make& make, std::uint64_t first, std::uint64_t count, double minutes, std::uint64_t failures_max) {
   using clock = std::chrono::steady_clock;
   const auto begin = clock::now();
   Totals totals;
@@ -67,12 +68,13 @@ int main(int argc, char** argv) {
   CLI::App app("Runs simulated clusters and judges them.");
   std::uint64_t seed = 0, first = 1, count = 2000, failures = 10;
   double minutes = 0;
-  bool trace = false, fair = false;
+  bool trace = false, fair = false, rare = false;
   std::string file;
   auto* one = app.add_option("--seed", seed, "run this seed; shrink and explain it if it fails");
   app.add_option("--file", file, "run this schedule");
   app.add_flag("--trace", trace, "print everything that happens, do not shrink");
   app.add_flag("--fair", fair, "no loss of power, no application that writes in the midst of an apply");
+  app.add_flag("--rare", rare, "with old images, copied machines, joins, weaker disks, clocks years behind");
   app.add_option("--from", first, "first seed of many");
   app.add_option("--count", count, "how many seeds");
   app.add_option("--minutes", minutes, "go on for so long instead");
@@ -85,7 +87,10 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{}: {}\n", file, schedule.error().message);
     return 2;
   }
-  const Make make = fair ? make_fair_schedule : make_schedule;
+  const Make make = [&](std::uint64_t number) {
+    Schedule schedule = rare ? make_rare_schedule(number) : make_schedule(number);
+    return fair ? make_fair(std::move(schedule)) : schedule;
+  };
   if (one->count() > 0) return run_one(make(seed), trace);
   return run_many(make, first, count, minutes, failures);
 }

@@ -18,7 +18,7 @@ class SeedTest : public testing::TestWithParam<std::uint64_t> {};
 TEST_P(SeedTest, EveryInvariantHolds) {
   unsigned failures = 0;
   for (std::uint64_t seed = GetParam(); seed < GetParam() + kBlock; ++seed) {
-    const Schedule schedule = make_fair_schedule(seed);
+    const Schedule schedule = make_fair(make_schedule(seed));
     if (!simulate(schedule).violations.empty()) {
       ADD_FAILURE() << report(schedule) << "again: scripts/sim --fair --seed " << seed;
       if (++failures >= 3) return;

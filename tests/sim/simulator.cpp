@@ -17,28 +17,21 @@ constexpr std::uint64_t kSettleUs = 600 * kSecondUs;
 // Liveness in messages: what healing may take, for each write and pair of nodes, plus gossip.
 constexpr std::uint64_t kMessagesPerWrite = 60, kMessagesPerPair = 4000;
 
-bool is_gossip(BytesView message) {
-  const auto m = decode(message);
-  return m && (std::holds_alternative<Digest>(*m) || std::holds_alternative<AskVector>(*m) ||
-               std::holds_alternative<Announce>(*m));
-}
-
-std::string entry_text(const Record& r) { return to_text(r); }
-std::string entry_text(const Conflict& c) {
-  // Which winner a conflict's finder knew is for display only, and differs between finders, not between
-  // copies.
-  return to_text(c);
+bool is_gossip(const Message& m) {
+  return std::holds_alternative<Digest>(m) || std::holds_alternative<AskVector>(m) ||
+         std::holds_alternative<Announce>(m);
 }
 
 }  // namespace
 
 Simulator::Simulator(const Schedule& schedule, bool trace)
-    : world_(schedule, trace), network_(world_, schedule.nodes, *this) {
+    : world_(schedule, trace), network_(world_, schedule.nodes, *this), claims_checked_(schedule.nodes) {
   for (std::size_t n = 0; n < schedule.nodes; ++n)
     nodes_.push_back(std::make_unique<Node>(world_, n, network_));
 }
 
 void Simulator::link_up(std::size_t node, std::size_t peer) {
+  debts_.forget(node, peer);
   if (nodes_[node]->running()) nodes_[node]->feed(LinkUp{node_id(peer)});
 }
 
@@ -50,21 +43,34 @@ void Simulator::writable(std::size_t node, std::size_t peer, Lane lane) {
   if (nodes_[node]->running()) nodes_[node]->feed(LaneWritable{node_id(peer), lane});
 }
 
+// What the checkers learn of a message on its way.
+void Simulator::watch(std::size_t from, std::size_t to, const Message& message) {
+  if (const auto* entries = std::get_if<Entries>(&message)) {
+    for (const auto& item : entries->items) dots_.saw(world_, nodes_[from]->name(), item);
+  } else if (const auto* want = std::get_if<Want>(&message)) {
+    debts_.asked(world_, from, to, *want);
+  } else if (const auto* piece = std::get_if<Piece>(&message)) {
+    debts_.answered(to, from, piece->id);
+  } else if (const auto* no = std::get_if<Unavailable>(&message)) {
+    debts_.answered(to, from, no->id);
+  } else if (std::holds_alternative<Hello>(message) && nodes_[from]->running() &&
+             claims_checked_[from] != nodes_[from]->starts()) {
+    claims_checked_[from] = nodes_[from]->starts();
+    dots_.check_claims(world_, nodes_[from]->name(), nodes_[from]->index());
+  }
+}
+
 void Simulator::received(std::size_t node, std::size_t peer, Lane, Bytes message) {
   if (!nodes_[node]->running()) return;
   ++world_.stats.messages;
   world_.stats.bytes += message.size();
   world_.mix(message);
   const auto decoded = decode(message);
-  if (!decoded) {
+  if (decoded)
+    watch(peer, node, *decoded);
+  else
     world_.violation("well-formed messages", decoded.error().message);
-  } else if (const auto* entries = std::get_if<Entries>(&*decoded)) {
-    for (const auto& item : entries->items) {
-      std::visit([&](const auto& e) { dots_.saw(world_, nodes_[peer]->name(), e.dot, entry_text(e)); },
-                 item.entry);
-    }
-  }
-  if (is_gossip(message)) {
+  if (decoded && is_gossip(*decoded)) {
     ++world_.stats.gossip;
   } else {
     world_.last_activity_us = world_.queue.now_us();
@@ -86,6 +92,10 @@ void Simulator::perform(const Step& step) {
   if (Application::does(step.verb)) return node.run_application(step);
   const auto ms = static_cast<std::uint64_t>(std::max<std::int64_t>(step.number, 0));
   const std::size_t peer = std::min(static_cast<std::size_t>(ms), nodes_.size() - 1);
+  const auto elsewhere = [&](const std::string& path, const std::optional<State>& state) {
+    return std::any_of(nodes_.begin(), nodes_.end(),
+                       [&](const auto& n) { return n.get() != &node && n->knows(path, state); });
+  };
   switch (step.verb) {
     case Verb::ambush:
       return node.ambush(ms);
@@ -102,6 +112,14 @@ void Simulator::perform(const Step& step) {
       return network_.mend(step.node, peer);
     case Verb::reset:
       return network_.reset(step.node, peer);
+    case Verb::slow:
+      return network_.slow(step.node, peer);
+    case Verb::image:
+      return node.take_image();
+    case Verb::rewind:
+      return node.return_to_image(elsewhere);
+    case Verb::clone:
+      return node.become_copy_of(*nodes_[peer], elsewhere);
     case Verb::crash:
       return node.crash(false, ms);
     case Verb::power:
@@ -166,12 +184,10 @@ void Simulator::expect(const Step& step) {
   }
 }
 
-bool Simulator::converged() const {
-  for (const auto& node : nodes_) {
-    if (!node->idle() || node->pending() > 0 || !(node->vector() == nodes_.front()->vector())) return false;
-    if (!node->has_conflict_bytes()) return false;
-  }
-  return true;
+bool Simulator::together() const {
+  return std::all_of(nodes_.begin(), nodes_.end(), [this](const auto& node) {
+    return node->idle() && node->pending() == 0 && node->vector() == nodes_.front()->vector();
+  });
 }
 
 void Simulator::heal_and_converge() {
@@ -188,12 +204,15 @@ void Simulator::heal_and_converge() {
   std::uint64_t steady = 0;
   while (steady < 4) {
     world_.queue.run_until(world_.queue.now_us() + kSecondUs / 2);
-    steady = converged() ? steady + 1 : 0;
+    const bool have_bytes =
+        std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node->has_conflict_bytes(); });
+    steady = together() && have_bytes ? steady + 1 : 0;
     if (world_.queue.now_us() > begin + kConvergeUs) {
       std::string why;
       for (const auto& node : nodes_) why += "\n    " + node->why_busy();
       return world_.violation(
-          "liveness", fmt::format("not together {} s after healing:{}", kConvergeUs / kSecondUs, why));
+          have_bytes ? "liveness" : "restorable conflicts",
+          fmt::format("not together {} s after healing:{}", kConvergeUs / kSecondUs, why));
     }
   }
   world_.stats.converged_us = world_.queue.now_us() - begin;
@@ -226,7 +245,8 @@ std::vector<NodeView> Simulator::views() {
 }
 
 Outcome Simulator::run() {
-  for (const auto& node : nodes_) node->start();
+  const std::size_t late = std::min<std::size_t>(world_.weather.late_nodes, nodes_.size() - 1);
+  for (std::size_t n = 0; n + late < nodes_.size(); ++n) nodes_[n]->start();
   for (const Step& step : world_.schedule.steps) {
     world_.queue.run_until(step.at_ms * 1000 + stopped_us_);
     perform(step);
@@ -236,6 +256,7 @@ Outcome Simulator::run() {
   if (world_.violations.empty()) {
     const auto nodes = views();
     check_all(world_, nodes);
+    for (const auto& node : nodes_) dots_.check_claims(world_, node->name(), node->index());
     for (const ConflictView& c : nodes.front().conflicts) world_.stats.conflicts += !c.resolved;
   }
   if (world_.violations.empty()) check_quiescence();

@@ -28,10 +28,11 @@ class Simulator : private Network::User {
   void received(std::size_t node, std::size_t peer, Lane lane, Bytes message) override;
   void writable(std::size_t node, std::size_t peer, Lane lane) override;
 
+  void watch(std::size_t from, std::size_t to, const Message& message);
   void perform(const Step& step);
   void settle();
   void expect(const Step& step);
-  bool converged() const;
+  bool together() const;
   void heal_and_converge();
   void check_quiescence();
   std::vector<NodeView> views();
@@ -40,6 +41,8 @@ class Simulator : private Network::User {
   Network network_;
   std::vector<std::unique_ptr<Node>> nodes_;
   DotRegister dots_;
+  DebtRegister debts_;
+  std::vector<std::uint64_t> claims_checked_;  // of each node: for which of its starts
   std::uint64_t stopped_us_ = 0;  // time that settles have taken out of the schedule
   bool quiescent_ = false;        // nothing but gossip may be said
   bool bytes_gone_ = false;       // but for the search for what a loss of power has taken
