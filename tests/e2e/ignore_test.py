@@ -139,7 +139,7 @@ class Modes(e2e_case.ClusterTest):
         self.assertEqual(changed, self.held(b))
         self.assertEqual({"paths": 1}, b.json("folder", "revert", "one"))
         self.wait_held(b, changed - {("one", True)})
-        self.assertEqual("theirs", (b.folder / "one").read_text())
+        e2e_case.wait_until(lambda: (b.folder / "one").read_text() == "theirs", "the others' version is there", self.deadline(30))
         b.command("folder", "revert")
         self.wait_held(b, set())
         self.wait_equal(30)

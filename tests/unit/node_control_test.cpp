@@ -94,7 +94,7 @@ class ControlServerTest : public ::testing::Test {
   std::string path_;
   FakeNode node_{[](const ControlRequest& request) -> std::optional<Result<ControlReply>> {
     if (std::holds_alternative<WaitRequest>(request)) return std::nullopt;
-    if (std::holds_alternative<ReadyRequest>(request)) return ControlReply(ReadyReply{.ready = true});
+    if (std::holds_alternative<ReadyRequest>(request)) return ControlReply(ReadyReply{.ready = true, .reason = {}, .unhealthy = {}, .folders = {}});
     if (const auto* show = std::get_if<ConflictShowRequest>(&request))
       return fail(Error::Code::not_found, "no conflict " + show->id);
     StatusReply status;

@@ -88,7 +88,7 @@ class HttpFileTest : public ::testing::Test {
   }
 
   FakeNode node_{[](const ControlRequest& request) -> std::optional<Result<ControlReply>> {
-    if (std::holds_alternative<ReadyRequest>(request)) return ControlReply(ReadyReply{.ready = true});
+    if (std::holds_alternative<ReadyRequest>(request)) return ControlReply(ReadyReply{.ready = true, .reason = {}, .unhealthy = {}, .folders = {}});
     return ControlReply(StatusReply{});
   }};
   FakeSource source_;

@@ -44,7 +44,7 @@ class HttpServerTest : public ::testing::Test {
   std::atomic<bool> ready_{false}, healthy_{true};
   FakeNode node_{[this](const ControlRequest& request) -> std::optional<Result<ControlReply>> {
     if (std::holds_alternative<ReadyRequest>(request))
-      return ControlReply(ready_ ? ReadyReply{true, "", NodeState::ready, healthy_, healthy_ ? "" : "the disk is full"}
+      return ControlReply(ready_ ? ReadyReply{true, "", NodeState::ready, healthy_, healthy_ ? "" : "the disk is full", 0, {}}
                                  : ReadyReply{false, "catching up with web2", NodeState::catching_up, true, "", 7,
                                               {{"uploads", 12, 34}}});
     if (std::holds_alternative<ConflictsRequest>(request)) return ControlReply(ConflictsReply{});

@@ -14,6 +14,7 @@ class FolderPowerTest : public ::testing::TestWithParam<Disk>, public Bench {
   ApplyResult make(const std::string& path, const Content& content, const std::string& bytes = {}) {
     return folder->apply({.path = path,
                           .content = content,
+                          .expect = {},
                           .bytes = content.kind == Kind::file ? std::make_shared<Bytes>(bytes) : nullptr,
                           .dot = dot_,
                           .hlc = {99}});
