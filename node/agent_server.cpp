@@ -6,11 +6,10 @@
 #include <unordered_set>
 
 #include "protocol/address.h"
+#include "protocol/limits.h"
 
 namespace syncline {
 namespace {
-
-constexpr std::size_t kClients = 64;  // at once; one more gets nothing
 
 // One connection; it lives until libuv has closed its handle.
 struct Asker {
@@ -49,7 +48,7 @@ struct AgentServer::Impl {
     uv_tcp_init(tcp.loop, &asker->tcp);
     asker->tcp.data = asker;
     auto* stream = reinterpret_cast<uv_stream_t*>(&asker->tcp);
-    if (uv_accept(reinterpret_cast<uv_stream_t*>(&tcp), stream) != 0 || askers.size() >= kClients)
+    if (uv_accept(reinterpret_cast<uv_stream_t*>(&tcp), stream) != 0 || askers.size() >= limits::agent_clients)
       return asker->close();
     askers.insert(asker);
     asker->among = &askers;

@@ -10,7 +10,7 @@ typedef struct uv_loop_s uv_loop_t;
 namespace syncline {
 
 // Answers HAProxy's agent-check: whoever connects gets one line and is hung up on. Inside the node's loop; at
-// most 64 at once, one more gets nothing. SIGPIPE must be ignored by the process.
+// most limits::agent_clients at once, one more gets nothing. SIGPIPE must be ignored by the process.
 class AgentServer {
  public:
   // `line` is asked for each, on the loop's thread; without its newline. `listen` is HOST:PORT, an address or

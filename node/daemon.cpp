@@ -109,6 +109,7 @@ Status Daemon::open_index() {
   folder.path = home_.config.folder.path;
   folder.identity = {home_.cluster.cluster, 1};
   folder.key = &hash_key_;
+  folder.strict = home_.config.folder.durability == Durability::strict;
   folder.rescan = std::chrono::seconds(home_.config.rescan_seconds);
   folder.looks_as_of = [this] { return replica_->looks_as_of(); };
   folder.recovering = [this] { return replica_->recovering(); };

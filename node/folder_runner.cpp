@@ -84,6 +84,7 @@ bool FolderRunner::try_open() {
   auto folder = Folder::open(*opened->fs, *options_.key, options_.identity);
   if (!folder) return stop(folder.error().message), false;
   opened->folder = std::move(*folder);
+  opened->folder->sync_before_showing(options_.strict);
   if (!open_rules(*opened)) return false;
   {
     const std::lock_guard lock(open_mutex_);

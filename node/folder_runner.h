@@ -37,6 +37,7 @@ class FolderRunner {
     std::string path;
     Folder::Identity identity;
     const HashKey* key = nullptr;
+    bool strict = false;  // Folder::sync_before_showing()
     std::chrono::seconds rescan{3600};
     std::function<std::uint64_t()> looks_as_of;  // Replica::looks_as_of()
     std::function<bool()> recovering;            // Replica::recovering()

@@ -8,6 +8,8 @@
 //   replica_observe.cpp  what is on disk, turned into versions
 //   replica_held.cpp     what is not to be: ignored paths, folders that only send or only receive
 //   replica_work.cpp     bringing the tree to the live versions
+//   replica_backlog.cpp  paths that cannot be begun yet
+//   replica_times.cpp    mtimes of directories that our own changes disturb
 //   replica_intents.cpp  what a run before was doing when it died
 //   replica_power.cpp    what a loss of power has left on the disk
 //   replica_fetch.cpp    contents from peers, and for them
@@ -20,180 +22,12 @@
 #include <set>
 #include <unordered_map>
 
-#include "node/path_key.h"
-#include "node/replica.h"
 #include "node/replica_find.h"
+#include "node/replica_parts.h"
 #include "node/replica_retries.h"
-#include "protocol/limits.h"
-#include "protocol/messages.h"
 #include "protocol/packing.h"
 
 namespace syncline {
-
-namespace tuning {
-inline constexpr std::size_t works_max = 1024;             // paths being brought up to date at once
-inline constexpr unsigned intents_max = 2 * works_max;     // of this run's works, and of the one's before
-inline constexpr std::size_t bulk_works_max = 4;           // of those, contents too large for one message
-inline constexpr std::size_t held_bytes_max = 64 << 20;    // contents and deltas in memory for them
-inline constexpr std::size_t bulk_credit_bytes = 8 << 20;  // asked of a peer and not come yet
-inline constexpr std::size_t small_wants_max = 256;        // asked for and not yet come, a peer
-inline constexpr std::size_t serving_max = 8192;           // reads under way for a peer
-inline constexpr std::size_t delta_cache_bytes = 64 << 20;
-inline constexpr std::size_t entries_bytes = 512 * 1024;  // about, in one Entries message
-inline constexpr std::size_t problems_max = 1000;
-inline constexpr std::size_t retries_max = 16384;
-inline constexpr std::size_t probes_max = 4096;
-inline constexpr std::size_t disturbed_max = 8192;
-inline constexpr std::size_t suspects_max = 16384;
-inline constexpr std::size_t late_reports_max = 256;  // remembered, so that none counts twice
-inline constexpr std::uint64_t announce_ms = 100;
-inline constexpr std::uint64_t gap_ms = 250;  // a gap this old is asked for, even where a push is on its way
-inline constexpr std::uint64_t foreign_gap_ms = 2'000;  // the same of a linked member's own, asked of another
-inline constexpr std::uint64_t digest_ms = 10'000;
-inline constexpr std::uint64_t want_timeout_ms = 10'000;
-inline constexpr std::uint64_t want_expiry_ms = 60'000;  // also where others' pieces keep coming
-inline constexpr std::uint64_t retry_min_ms = 50, retry_max_ms = 5'000;
-inline constexpr std::uint64_t start_grace_ms =
-    3'000;  // a member not linked this long after the start is unreachable
-inline constexpr std::uint64_t hearing_ms = 60'000;  // after a loss of power: for the members to tell what they know
-inline constexpr std::uint64_t refused_ms = 10'000;  // before a refused actor is asked for again
-inline constexpr std::uint64_t lag_ms = 250;         // how often it is measured
-inline constexpr std::uint64_t lag_unready_ms = 50;  // the same while a balancer waits for this node
-inline constexpr std::uint64_t settle_ms = 50;       // how often it is seen whether a peer can be told that all is here
-inline constexpr std::size_t pending_seen_max = 256;  // looked through for that; with more pending it is not
-// How long balancers may take to notice that a node is leaving: the checks that `syncline lb` prints come every
-// second or two.
-inline constexpr std::uint64_t leave_ms = 2'500;
-}  // namespace tuning
-
-// One path on its way to its live version.
-struct Work {
-  Record target{};
-  std::shared_ptr<const Bytes> bytes{};      // the content, when in memory
-  std::shared_ptr<const Bytes> delta{};      // from target.base
-  NodeId from{};                             // who told us of it: asked first
-  std::vector<std::string> local_sources{};  // paths here with this content, not tried yet
-  bool local_asked = false, delta_asked = false;
-  bool bulk = false;
-  std::uint64_t since_ms = 0;  // known and not on disk
-  bool versions_asked = false;
-  bool applying = false;
-  bool again = false;    // an observation was put off: look again at the end
-  DiskState expected{};  // given to the apply under way
-  bool keep_displaced = false;
-  std::optional<unsigned> slot{};          // of the intent written before the apply
-  std::shared_ptr<const Signature> signature{};
-  // What came for this path while it was being worked on.
-  std::shared_ptr<const Bytes> next_bytes, next_delta{};
-  Dot next_dot{};
-  NodeId next_from{};
-};
-
-// One content being pulled from peers, for a Work or for the kept versions.
-struct Fetch {
-  enum class For : std::uint8_t { work, version } purpose = For::work;
-  PathKey path{};
-  Hash128 hash{};
-  std::uint64_t size = 0;
-  Hash128 base{};  // delta wanted
-  Encoding encoding = Encoding::raw;
-  NodeId peer{};  // being asked
-  std::set<NodeId> tried{};    // in vain
-  std::set<NodeId> refused{};  // of those, the ones that said that they do not have it
-  std::uint64_t total = 0;      // of what is transferred: size, or the delta's once known
-  std::uint64_t asked = 0;      // offset up to which it has been asked for
-  std::uint64_t written = 0;    // bytes staged
-  std::size_t writes = 0;       // StageWriteJobs under way
-  Bytes delta{};                // collected
-  std::vector<std::uint64_t> want_ids{};  // asked and not answered
-  std::uint64_t progress_ms = 0;
-  bool progress_known = false;  // StageProgress has come
-  bool finishing = false;
-  bool failed = false;          // the disk did not take a piece
-  std::uint64_t serial = 0;     // no two fetches have the same
-  bool is_bulk() const { return encoding == Encoding::raw && size > limits::range_bytes; }
-};
-struct FetchJob {
-  Hash128 hash;
-  std::uint64_t serial = 0;
-};
-
-struct WantRef {
-  Hash128 hash;
-  std::uint64_t offset = 0;
-  std::uint32_t length = 0;
-};
-
-struct Peer {
-  NodeId node{};
-  std::string name{};
-  bool greeted = false;       // its Hello has come
-  bool clock_behind = false;  // its clock is far behind ours
-  bool ready = false;
-  bool pushing = true;  // our own versions go to it as they are made; else it asks
-  std::uint64_t push_from = 0;  // while pushing: all above this has been given to its lane
-  std::uint64_t put_off_after = UINT64_MAX, put_off_until_ms = 0;  // a Need answered by what is pushed
-  ActorId actor{};
-  VersionVector vector{};        // as announced
-  VersionVector start_vector{};  // of its Hello: what being caught up with it means
-  VersionVector announced{};     // what we told it
-  std::uint64_t announce_at = 0, digest_at = 0;
-  std::map<std::uint64_t, WantRef> wants{};  // by id
-  std::uint64_t owed_bytes = 0;              // of them
-  std::uint64_t lane_progress_ms[2] = {};    // when a small, a bulk piece came last
-  std::vector<Want::Item> outbox{};          // wants of this step
-  std::size_t serving = 0;
-};
-
-struct Stream {  // a Need under way
-  NodeId peer;
-  std::uint64_t after = 0;
-  std::uint64_t since_ms = 0;
-};
-
-struct Serving {
-  NodeId peer;
-  std::uint64_t id = 0;
-  FolderId folder = 0;
-  std::string path;  // empty: a kept version
-  Hash128 hash;
-  std::uint64_t total = 0, offset = 0;
-  std::uint32_t size = 0;
-  bool second_try = false;
-};
-struct Publishing {
-  Observation observation;
-  bool at_start = false;
-  Hash128 base;
-};  // waits for its delta
-
-struct LocalProbe {
-  NodeId peer;
-  Probe probe;
-  std::uint64_t durable_batch = 0;
-  std::uint64_t expires_ms = 0;
-  bool never = false;  // this node will not show it
-};
-struct Settling {  // a peer's Settle, not answered yet
-  std::uint64_t id = 0;
-  VersionVector vector{};
-};
-struct Drain {
-  DrainView::Phase phase = DrainView::Phase::off;
-  std::uint64_t round = 0;    // of the questions under way; 0: none
-  std::uint64_t left_ms = 0;  // when readers were told to go
-  std::set<NodeId> have{};    // of this round
-};
-struct Wait {
-  PathKey path{};
-  WaitGoal goal{};
-  Dot dot{};
-  Hlc hlc{};
-  std::set<NodeId> asked{}, have{}, absent{};
-  std::set<NodeId> never{};  // said that they will not have it
-  std::uint64_t own_durable_batch = 0;
-  bool over = false, done = false;
-};
 
 bool same_but_for_mtime(const Content& a, const Content& b);  // replica_observe.cpp
 

@@ -41,6 +41,7 @@ inline constexpr std::uint32_t lb_check_probes = 1000;
 inline constexpr std::size_t lb_check_servers = 64;
 inline constexpr std::uint64_t lb_check_timeout_ms = 60'000;
 inline constexpr std::size_t control_clients = 64;
+inline constexpr std::size_t agent_clients = 64;                   // of HAProxy's agent-check; one more gets nothing
 inline constexpr std::size_t control_path_bytes = 8 * 1024;       // an absolute path in a request
 inline constexpr std::size_t status_transfers = 1024;             // shown at once
 inline constexpr std::size_t status_problems = 10'000;

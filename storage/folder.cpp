@@ -24,6 +24,8 @@ Result<Fingerprint> Folder::restore_directory_time(std::string_view path, std::i
   });
 }
 
+void Folder::sync_before_showing(bool strict) { impl_->strict = strict; }
+
 std::vector<LateWrite> Folder::settle_limbo(bool at_once) { return impl_->limbo.settle(at_once); }
 std::size_t Folder::limbo_size() const { return impl_->limbo.size(); }
 

@@ -97,6 +97,10 @@ class Folder {
   // Error::refused: no marker (the root vanished, a mount is gone), or that of another cluster.
   static Result<std::unique_ptr<Folder>> open(FileSystem& fs, const HashKey& key, const Identity& identity);
 
+  // From now on a file's bytes are on the disk before it is shown (config: durability = "strict"); else they follow with sync(). Before
+  // anything is applied.
+  void sync_before_showing(bool strict);
+
   // The marker is still there and ours, and the root where it was. Cheap; the caller asks before it believes an absence.
   Status check_marker();
 

@@ -92,6 +92,7 @@ bool Applier::finish_file(Built& built, const std::optional<Folder::Impl::Owner>
   if (owner) done = built.file->set_owner(owner->uid, owner->gid);
   mark(*built.file, r_.path, r_.dot, r_.content);
   if (done) done = built.file->set_attributes(r_.content.mode, r_.content.mtime_ns);
+  if (done && f_.strict) done = built.file->sync();
   if (!done) return fail_with(done.error()), false;
   const auto stat = built.file->stat();
   if (!stat) return fail_with(stat.error()), false;

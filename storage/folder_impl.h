@@ -19,6 +19,7 @@ struct Folder::Impl {
   const HashKey key;
   const Identity identity;
   bool marks = false;  // this file system keeps them
+  bool strict = false;  // sync_before_showing()
   Limbo limbo;
   Staging staging;
 

@@ -1,4 +1,6 @@
 // What a folder leaves on the disk for the run after a kill or a loss of power.
+#include <random>
+
 #include "storage/version_mark.h"
 #include "storage_folder_support.h"
 
@@ -89,6 +91,28 @@ TEST(FolderKilledTest, ADisplacedVersionIsKnownByItsPathAfterwards) {
   b.reopen();
   b.folder->clean_staging(kNothing);
   EXPECT_TRUE(b.folder->settle_limbo(true).empty());
+}
+
+// After how many losses of power a file is there without its bytes.
+int torn_files(bool strict) {
+  int torn = 0;
+  for (unsigned seed = 0; seed < 64; ++seed) {
+    Bench b(Disk::memory);
+    auto& disk = dynamic_cast<MemoryFileSystem&>(b.world->fs());
+    EXPECT_TRUE(disk.sync_all());
+    b.folder->sync_before_showing(strict);
+    EXPECT_EQ(b.put("a", "bytes").outcome, ApplyResult::Outcome::applied);
+    std::mt19937_64 random(seed);
+    disk.crash([&] { return random(); });
+    const auto shown = disk.app_read("a");
+    torn += shown && *shown != "bytes";
+  }
+  return torn;
+}
+
+TEST(FolderStrictTest, NoFileIsThereWithoutItsBytes) {
+  EXPECT_EQ(torn_files(true), 0);
+  EXPECT_GT(torn_files(false), 0) << "else this shows nothing";
 }
 
 }  // namespace
