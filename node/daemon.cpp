@@ -157,6 +157,7 @@ Status Daemon::run() {
   apply_rate();
   drain_alarm_ = &loop_.alarm([this] { check_drains(); });
   loop_.watch(transport_->fd(), [] {});
+  resume_alarm_ = &loop_.alarm([] {});  // cycle() looks
   loop_.on_stop_signal([this] {
     stopping_ = true;
     loop_.stop();
@@ -194,6 +195,7 @@ void Daemon::cycle() {
   for (const std::string& path : std::exchange(applied_, {})) folder_->applied(path);
   check_drains();
   transport_->flush();
+  check_resumes();
   service_->set(next);
   const Now at = now();
   const std::uint64_t due = replica_->next_tick_ms();

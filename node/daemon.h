@@ -87,7 +87,8 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
 
   // daemon_ready.cpp
   Result<ControlReply> on(const ReadyRequest& request);
-  Result<ControlReply> on(const ResumeRequest& request);
+  void resume(ControlAnswer answer);
+  void check_resumes();
   std::string unhealthy();
   std::string agent_line();
   void drain(const DrainRequest& request, ControlAnswer answer);
@@ -110,7 +111,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   HashKey hash_key_;
   Loop loop_;
   Clock::time_point started_ = Clock::now();
-  Clock::time_point resumed_ = started_;
+  std::optional<Clock::time_point> ready_since_;  // as balancers' agents were told; of this start, or since the last `resume`
   Executor executor_;
   std::unique_ptr<Kv> kv_;
   std::unique_ptr<Index> index_;
@@ -136,6 +137,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   std::optional<std::uint64_t> rate_;  // of uploads, as last told to the transport
   Loop::Alarm* drain_alarm_ = nullptr;
 
+  Loop::Alarm* resume_alarm_ = nullptr;
   std::vector<Member> members_;  // verified, this node first
   std::string members_saved_;         // text of HOME/members
   bool members_changed_ = true;
@@ -157,7 +159,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
     Clock::time_point deadline;
   };
   std::map<std::uint64_t, PendingWait> waits_;
-  std::vector<PendingWait> drains_;
+  std::vector<PendingWait> drains_, resumes_;
   bool drain_was_early_ = false;
   std::map<std::uint64_t, std::vector<FindAnswer>> finds_;
   struct Rate {

@@ -23,10 +23,11 @@ constexpr FolderId kFolder = 1;
 void Daemon::handle(const ControlRequest& request, ControlAnswer answer) {
   if (const auto* w = std::get_if<WaitRequest>(&request)) return wait(*w, std::move(answer));
   if (const auto* d = std::get_if<DrainRequest>(&request)) return drain(*d, std::move(answer));
+  if (std::holds_alternative<ResumeRequest>(request)) return resume(std::move(answer));
   answer(std::visit(
       [this](const auto& r) -> Result<ControlReply> {
         using T = std::decay_t<decltype(r)>;
-        if constexpr (std::is_same_v<T, WaitRequest> || std::is_same_v<T, DrainRequest>)
+        if constexpr (std::is_same_v<T, WaitRequest> || std::is_same_v<T, DrainRequest> || std::is_same_v<T, ResumeRequest>)
           return Done{};
         else
           return on(r);

@@ -12,6 +12,7 @@ constexpr FolderId kFolder = 1;
 // hand: it is said for a while only, and every balancer asks more often than that.
 constexpr std::chrono::seconds kSayReady{60};
 constexpr std::chrono::milliseconds kOverdueAgain{200};
+constexpr std::chrono::seconds kResumed{2};  // for the others to say that they count on this node again
 
 NodeState state_of(Readiness::State state) {
   switch (state) {
@@ -43,7 +44,7 @@ std::string Daemon::unhealthy() {
 }
 
 Result<ControlReply> Daemon::on(const ReadyRequest&) {
-  const Readiness r = replica_->readiness(now());
+  const Readiness& r = replica_->readiness();
   ReadyReply reply;
   reply.unhealthy = unhealthy();
   if (reply.unhealthy.empty() && r.state == Readiness::State::stopped) reply.unhealthy = r.reason;
@@ -60,7 +61,10 @@ Result<ControlReply> Daemon::on(const ReadyRequest&) {
 // One line of HAProxy's agent-check.
 std::string Daemon::agent_line() {
   const auto reply = std::get<ReadyReply>(*on(ReadyRequest{}));
-  if (reply.ready) return Clock::now() < resumed_ + kSayReady ? "up ready 100%" : "up 100%";
+  if (reply.ready) {
+    if (!ready_since_) ready_since_ = Clock::now();
+    return Clock::now() < *ready_since_ + kSayReady ? "up ready 100%" : "up 100%";
+  }
   if (reply.state == NodeState::drained) return "up drain";
   return fmt::format("down # {}: {}", state_name(reply.state), printable(reply.reason));
 }
@@ -74,11 +78,24 @@ void Daemon::drain(const DrainRequest& request, ControlAnswer answer) {
   tell(Tick{});
 }
 
-Result<ControlReply> Daemon::on(const ResumeRequest&) {
+// Answered when readers may come, or soon: why they may not yet is in the answer.
+void Daemon::resume(ControlAnswer answer) {
   replica_->resume(now());
-  resumed_ = Clock::now();
+  ready_since_.reset();
+  resumes_.push_back({std::move(answer), Clock::now() + kResumed});
+  resume_alarm_->set(resumes_.front().deadline);
   tell(Tick{});
-  return on(ReadyRequest{});
+}
+
+void Daemon::check_resumes() {
+  if (resumes_.empty()) return;
+  const bool ready = replica_->readiness().takes_readers();
+  const auto at = Clock::now();
+  for (const PendingWait& r : resumes_) {
+    if (ready || r.deadline <= at) r.answer(on(ReadyRequest{}));
+  }
+  std::erase_if(resumes_, [&](const PendingWait& r) { return ready || r.deadline <= at; });
+  if (!resumes_.empty()) resume_alarm_->set(resumes_.front().deadline);
 }
 
 // Others can only have what this node has looked at: if it is late with that, they are asked once more.

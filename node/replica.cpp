@@ -95,6 +95,7 @@ void Replica::Impl::step(const Event& event, Now at) {
 
 // What is due by time or has become possible; cheap when there is nothing.
 void Replica::Impl::tick() {
+  ticked_ms = now.mono_ms;
   for (auto& [node, peer] : links) {
     if (!peer.greeted) continue;
     if (peer.announce_at != 0 && now.mono_ms >= peer.announce_at) announce(peer, false);
@@ -123,35 +124,28 @@ void Replica::Impl::tick() {
   else
     lag.stale = true;
   tick_drain();
-  const bool is_ready = ready();
-  caught_up_once |= is_ready;
-  if (is_ready != was_ready) {  // others count on it: whether `wait` waits for this node, for one
-    was_ready = is_ready;
-    for (auto& [node, peer] : links) {
-      if (peer.greeted) announce(peer, false);
-    }
-  }
+  tick_ready();
 }
 
 std::uint64_t Replica::Impl::next_tick() const {
-  std::uint64_t due = now.mono_ms + 1000;
+  std::uint64_t due = ticked_ms + 1000;
   for (const auto& [node, peer] : links) {
     if (peer.announce_at != 0) due = std::min(due, peer.announce_at);
     if (peer.greeted) due = std::min(due, peer.digest_at);
   }
-  if (!gaps.empty()) due = std::min(due, now.mono_ms + tuning::gap_ms);
+  if (!gaps.empty()) due = std::min(due, ticked_ms + tuning::gap_ms);
   for (const auto& [key, at] : touched) due = std::min(due, at);
   due = std::min(due, retries.next_ms());
   if (!backlog.empty()) due = std::min(due, backlog_at_ms);
-  if (!sweeps.empty()) due = now.mono_ms;
+  if (!sweeps.empty()) due = ticked_ms;
   due = std::min(due, next_find_ms());
-  if (recovering && heard_members) due = now.mono_ms + 10;
+  if (recovering && heard_members) due = ticked_ms + 10;
   due = std::min(due, next_drain_ms());
   for (const auto& [node, until_ms] : leaving_until) {
     if (!waits.empty() && until_ms > now.mono_ms) due = std::min(due, until_ms);
   }
-  if (!was_ready && lag.stale) due = std::min(due, lag.due_ms);
-  return std::max(due, now.mono_ms + 1);
+  if (lag.stale) due = std::min(due, lag.due_ms);
+  return std::max(due, ticked_ms + 1);
 }
 
 const std::vector<NodeId>& Replica::Impl::member_ids() const {

@@ -177,7 +177,7 @@ class Replica {
   void resume(Now now);
   DrainView drain_view() const;
 
-  Readiness readiness(Now now);
+  const Readiness& readiness() const;  // as of the last step
   std::vector<PeerView> peers() const;
   std::vector<TransferView> transfers() const;
   std::vector<ProblemView> problems() const;

@@ -15,7 +15,8 @@ void Replica::Impl::link_up(const NodeId& node) {
   peer.digest_at = now.mono_ms + tuning::digest_ms + random() % 1000;
   send(node, Lane::control,
        Hello{kProtocolVersion, options.name, now.wall_ms, own_seq > 0 ? options.actor : ActorId{},
-             ready(), index.vector()});
+             fit, index.vector()});
+  peer.told_fit = fit;
 }
 
 void Replica::Impl::link_down(const NodeId& node) {
@@ -65,6 +66,8 @@ void Replica::Impl::on(Peer& peer, Hello& m) {
   ask_waits(peer.node);
   ask_finds(peer.node);
   if (draining.round != 0) ask_to_settle(peer);
+  if (fit && !confirmed) offer(peer);
+  if (peer.told_fit != fit) announce(peer, false);
   lag.due_ms = 0;
 }
 
@@ -90,7 +93,7 @@ void Replica::Impl::judge_clock() {
 void Replica::Impl::announce(Peer& peer, bool everything) {
   peer.announce_at = 0;
   const VersionVector& own = index.vector();
-  Announce m{own_seq > 0 ? options.actor : ActorId{}, ready(), {}};
+  Announce m{own_seq > 0 ? options.actor : ActorId{}, fit, {}};
   if (everything) {
     m.vector = own;
   } else {
@@ -99,6 +102,7 @@ void Replica::Impl::announce(Peer& peer, bool everything) {
     }
   }
   peer.announced = own;
+  peer.told_fit = fit;
   send(peer.node, Lane::control, m);
 }
 

@@ -36,6 +36,7 @@ struct Replica::Impl {
   ReplicaOptions options;
   HlcClock clock;
   Now now;
+  std::uint64_t ticked_ms = 0;  // when tick() ran last: what is due by time is counted from there, whoever else comes meanwhile
   std::mt19937_64 random;
   std::vector<Effect> effects;
   std::uint64_t started_ms = 0;
@@ -131,12 +132,14 @@ struct Replica::Impl {
   std::map<FolderId, std::string> stopped;
   std::set<FolderId> scanned;
   std::map<std::string, ProblemView> problems;
-  bool caught_up_once = false, was_ready = false;
+  bool fit = false;        // for readers, as the others have been told: their `wait` for all waits for this node
+  bool confirmed = false;  // all have said that it does, and what they had until then is here: readers may come
+  Readiness readiness{.reason = "first scan under way"};  // as tick() has judged: what others are told and what balancers are told agree
   const VersionVector started_with;  // this index's vector
   struct Lag {
     std::uint64_t due_ms = 0;
     bool stale = false;  // something has happened since it was measured
-    bool behind_start = true;  // by something that was known when the links came up; until it has caught up once
+  bool behind_start = true;  // by something that was known when the links came up, or the others began to count on us; until confirmed
     std::uint64_t missing = 0;
     VersionVector mark{};  // what was known to be missing at mark_ms and still is in part
     std::uint64_t mark_ms = 0;
@@ -174,8 +177,11 @@ struct Replica::Impl {
   bool owns(FolderId folder) const;
 
   // replica_ready.cpp
-  Readiness readiness() const;
-  bool ready() const { return readiness().takes_readers(); }
+  Readiness fitness() const;
+  void tick_ready();
+  void confirm();
+  void offer(Peer& peer);
+  void on_echo(Peer& peer);
   Readiness not_synced() const;
   std::string not_found_yet() const;
   std::string too_far_behind(const Readiness& r) const;

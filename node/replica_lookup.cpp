@@ -51,6 +51,7 @@ void Replica::Impl::silence_finds(const NodeId& node) {
 }
 
 void Replica::Impl::on(Peer& peer, LookupAnswer& m) {
+  if (peer.echo_id != 0 && m.id == peer.echo_id) return on_echo(peer);
   const auto it = finds.all.find(m.id);
   if (it == finds.all.end() || it->second.waiting.erase(peer.node) == 0) return;
   Find& find = it->second;

@@ -42,6 +42,7 @@ inline constexpr std::uint64_t start_grace_ms =
     3'000;  // a member not linked this long after the start is unreachable
 inline constexpr std::uint64_t hearing_ms = 60'000;  // after a loss of power: for the members to tell what they know
 inline constexpr std::uint64_t refused_ms = 10'000;  // before a refused actor is asked for again
+inline constexpr std::uint64_t offer_ms = 10'000;    // before a member that has not said that it counts on this node is told again
 inline constexpr std::uint64_t lag_ms = 250;         // how often it is measured
 inline constexpr std::uint64_t lag_unready_ms = 50;  // the same while a balancer waits for this node
 inline constexpr std::uint64_t settle_ms = 50;       // how often it is seen whether a peer can be told that all is here
@@ -117,12 +118,15 @@ struct Peer {
   bool greeted = false;       // its Hello has come
   bool clock_behind = false;  // its clock is far behind ours
   bool ready = false;
+  bool told_fit = false;  // what our last Hello or Announce said of us
+  std::uint64_t echo_id = 0, offer_again_ms = 0;  // of the question whose answer says that it counts on us; 0: none is out
+  bool counts_us = false;
   bool pushing = true;  // our own versions go to it as they are made; else it asks
   std::uint64_t push_from = 0;  // while pushing: all above this has been given to its lane
   std::uint64_t put_off_after = UINT64_MAX, put_off_until_ms = 0;  // a Need answered by what is pushed
   ActorId actor{};
   VersionVector vector{};        // as announced
-  VersionVector start_vector{};  // of its Hello: what being caught up with it means
+  VersionVector start_vector{};  // of its Hello, later of when it began to count on us: what being caught up with it means
   VersionVector announced{};     // what we told it
   std::uint64_t announce_at = 0, digest_at = 0;
   std::map<std::uint64_t, WantRef> wants{};  // by id

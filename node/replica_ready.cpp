@@ -13,7 +13,7 @@ Readiness Replica::Impl::not_synced() const {
     FolderLag f{.folder = folder, .changes = index.counts(folder).pending};
     if (const auto measured = lag.folders.find(folder); measured != lag.folders.end()) {
       f.changes -= std::min(f.changes, measured->second.changes);
-      f.behind_ms = measured->second.behind_ms, f.full = measured->second.full;
+      f.behind_ms = f.changes > 0 ? measured->second.behind_ms : 0, f.full = measured->second.full;
     }
     r.folders.push_back(f);
   }
@@ -48,7 +48,7 @@ std::string Replica::Impl::not_found_yet() const {
 
 // Empty: not by more than may be.
 std::string Replica::Impl::too_far_behind(const Readiness& r) const {
-  if (!caught_up_once) {
+  if (!fit) {
     for (const auto& [node, peer] : links) {
       if (peer.greeted && !index.vector().covers(peer.start_vector)) return "catching up with " + peer.name;
     }
@@ -56,7 +56,7 @@ std::string Replica::Impl::too_far_behind(const Readiness& r) const {
   const ReadyLimits& most = options.limits;
   if (r.missing > most.changes || r.missing_ms > most.behind_ms)
     return fmt::format("{} changes not heard of yet, {} s behind", r.missing, r.missing_ms / 1000);
-  const bool not_yet = !caught_up_once && (lag.behind_start || lag.stale);  // records may have come since
+  const bool not_yet = !fit && (lag.behind_start || lag.stale);  // records may have come since
   for (const FolderLag& f : r.folders) {
     if ((not_yet && f.changes > 0) || f.changes > most.changes || f.behind_ms > most.behind_ms)
       return fmt::format("{} files on their way, {} s behind", f.changes, f.behind_ms / 1000);
@@ -64,7 +64,8 @@ std::string Replica::Impl::too_far_behind(const Readiness& r) const {
   return "";
 }
 
-Readiness Replica::Impl::readiness() const {
+// But for the others' knowing.
+Readiness Replica::Impl::fitness() const {
   using State = Readiness::State;
   Readiness r = not_synced();
   if (r.state == State::stopped) return r;
@@ -89,6 +90,62 @@ Readiness Replica::Impl::readiness() const {
   return r;
 }
 
+// Readers come only when every linked member counts on this node in its `wait` for all, and once what such waits have passed by until
+// then is here.
+void Replica::Impl::tick_ready() {
+  readiness = fitness();
+  const bool is_fit = readiness.takes_readers();
+  if (is_fit != fit) {
+    fit = is_fit;
+    confirmed = false;
+    lag.behind_start = lag.stale = true;
+    lag.due_ms = 0;
+    for (auto& [node, peer] : links) {
+      peer.counts_us = false;
+      peer.echo_id = 0;
+      if (!peer.greeted) continue;
+      if (fit)
+        offer(peer);
+      else
+        announce(peer, false);
+    }
+    if (fit) measure_lag();
+  }
+  if (fit && !confirmed) confirm();
+  if (fit && !confirmed) readiness.state = Readiness::State::catching_up, readiness.reason = "telling the other members";
+}
+
+void Replica::Impl::confirm() {
+  bool all = true;
+  for (auto& [node, peer] : links) {
+    if (!peer.greeted || peer.counts_us) continue;
+    all = false;
+    if (now.mono_ms >= peer.offer_again_ms) offer(peer);
+  }
+  if (!all || lag.behind_start || lag.stale) return;
+  confirmed = std::all_of(links.begin(), links.end(), [this](const auto& l) {
+    return !l.second.greeted || index.vector().covers(l.second.start_vector);
+  });
+}
+
+// The peer answers in order, on one lane: from the first message on it counts on us; the answer to the second names all that it had by
+// then, waits that have just ended included; a question of a folder that nobody syncs is answered at once, and tells that both were read.
+void Replica::Impl::offer(Peer& peer) {
+  if (peer.echo_id == 0) peer.echo_id = finds.next_id++;
+  peer.offer_again_ms = now.mono_ms + tuning::offer_ms;
+  announce(peer, false);
+  send(peer.node, Lane::control, AskVector{});
+  send(peer.node, Lane::control, Lookup{peer.echo_id, kClusterFolder, "members"});
+}
+
+void Replica::Impl::on_echo(Peer& peer) {
+  peer.echo_id = 0;
+  peer.counts_us = true;
+  peer.start_vector = peer.vector;
+  lag.behind_start = true;
+  lag.due_ms = 0;
+}
+
 // A problem of a path that stays pending for as long as the problem does.
 void Replica::Impl::stuck_at(const PathKey& key, std::string why, bool full) {
   problem(key.path, std::move(why));
@@ -99,7 +156,7 @@ void Replica::Impl::stuck_at(const PathKey& key, std::string why, bool full) {
 // What takes a look at more than a few numbers; the rest is looked up when somebody asks.
 void Replica::Impl::measure_lag() {
   lag.stale = false;
-  lag.due_ms = now.mono_ms + (was_ready ? tuning::lag_ms : tuning::lag_unready_ms);
+  lag.due_ms = now.mono_ms + (confirmed ? tuning::lag_ms : tuning::lag_unready_ms);
   std::erase_if(stuck, [this](const auto& s) {
     const auto entry = index.get(s.first.folder, s.first.path);
     return !entry || !entry->pending();
@@ -110,7 +167,7 @@ void Replica::Impl::measure_lag() {
     for (const auto& [key, full] : stuck) f.changes += key.folder == folder, f.full += full && key.folder == folder;
     f.behind_ms = index.counts(folder).pending == 0 ? 0 : now.mono_ms - oldest_ms(folder);
   }
-  if (!caught_up_once) lag.behind_start = is_behind_start();
+  if (!confirmed) lag.behind_start = is_behind_start();
   measure_missing();
 }
 
@@ -124,14 +181,19 @@ bool Replica::Impl::is_behind_start() const {
   return is_pending(start, false);
 }
 
+// What has overwritten something of `of` and is not here either counts, too: readers may have been promised the one or the other.
 bool Replica::Impl::is_pending(const VersionVector& of, bool stuck_too) const {
+  const auto is_of = [&of](const Record& record) {
+    const auto& seen = record.context.entries();
+    return of.covers(record.dot) || std::any_of(seen.begin(), seen.end(), [&of](const auto& e) { return of.get(e.actor) >= e.seq; });
+  };
   for (const FolderId folder : options.folders) {
     const auto paths = index.pending(folder, "", tuning::pending_seen_max + stuck.size() + 1);
     std::size_t others = 0;
     for (const std::string& path : paths) {
       if (!stuck_too && stuck.contains({folder, path})) continue;
       const auto entry = index.get(folder, path);
-      if (entry && entry->live && of.covers(entry->live->dot)) return true;
+      if (entry && entry->live && is_of(*entry->live)) return true;
       if (++others > tuning::pending_seen_max) return true;
     }
   }
@@ -179,10 +241,6 @@ void Replica::Impl::measure_missing() {
   }
 }
 
-Readiness Replica::readiness(Now now) {
-  impl_->now.mono_ms = std::max(impl_->now.mono_ms, now.mono_ms);
-  if (impl_->started) impl_->measure_lag();
-  return impl_->readiness();
-}
+const Readiness& Replica::readiness() const { return impl_->readiness; }
 
 }  // namespace syncline

@@ -20,7 +20,7 @@ class Ready : public ::testing::Test {
     farm_.link_all();
     farm_.advance(4'000);
   }
-  Readiness of(std::size_t n) { return farm_.machines[n].replica->readiness(farm_.now()); }
+  Readiness of(std::size_t n) { return farm_.machines[n].replica->readiness(); }
   Replica& replica(std::size_t n) { return *farm_.machines[n].replica; }
   Phase phase(std::size_t n) { return replica(n).drain_view().phase; }
   void drain(std::size_t n) {
@@ -81,6 +81,7 @@ TEST_F(Ready, one_that_has_caught_up_may_be_some_changes_behind_for_some_time) {
   farm_.held = nullptr;
   farm_.run();
   farm_.advance(10'000);  // what was asked for and lost is asked for again
+  farm_.advance(300);
   EXPECT_EQ(of(1).folders.at(0).changes, 0u);
   EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
 }
@@ -135,6 +136,33 @@ TEST_F(Ready, a_full_disk_is_told_until_there_is_room) {
   EXPECT_EQ(farm_.shown(1, "a"), std::string(5'000, 'a'));
   farm_.advance(300);
   EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
+TEST_F(Ready, is_told_to_balancers_as_it_is_told_to_members) {
+  start();
+  farm_.cut(0, 1);
+  upload_many(0, 3, 100 * 1024);
+  hold_contents();
+  farm_.link_all();
+  farm_.now_ms += 11'000;
+  EXPECT_EQ(of(1).state, State::ready) << "the other member still waits for this one";
+  farm_.feed(1, Tick{});
+  EXPECT_EQ(of(1).state, State::catching_up);
+}
+
+TEST_F(Ready, who_asks_puts_no_tick_off) {
+  start();
+  farm_.upload(0, "a", "x");
+  farm_.run();
+  farm_.advance(300);
+  const std::uint64_t due = replica(0).next_tick_ms();
+  ASSERT_LE(due, farm_.now_ms + 1'000);
+  for (int poll = 0; poll < 10; ++poll) {
+    farm_.now_ms += 10;
+    EXPECT_EQ(of(0).state, State::ready);
+    EXPECT_TRUE(replica(0).start_wait(1, "a", {}, farm_.now()));
+  }
+  EXPECT_EQ(replica(0).next_tick_ms(), due);
 }
 
 TEST_F(Ready, drain_ends_when_another_member_has_everything) {
@@ -237,6 +265,24 @@ TEST_F(CutOff, the_one_without_a_majority_is_not_ready) {
   EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
 }
 
+// What has passed by a `wait` for all meanwhile counts, however little it is.
+TEST_F(CutOff, one_that_returns_needs_every_file) {
+  start();
+  farm_.cut(0, 1), farm_.cut(0, 2);
+  farm_.advance(60'000);
+  upload_many(1, 3, 300 * 1024);
+  farm_.run();
+  farm_.held = [](const ReplicaFarm::Packet& p) { return p.to == 0 && p.is<Piece>(); };
+  farm_.link_all();
+  farm_.advance(300);
+  EXPECT_EQ(of(0).state, State::catching_up);
+  EXPECT_EQ(of(0).folders.at(0).changes, 3u);
+  farm_.held = nullptr;
+  farm_.run();
+  farm_.advance(300);
+  EXPECT_EQ(of(0).state, State::ready) << of(0).reason;
+}
+
 TEST_F(CutOff, wait_counts_who_was_ready_a_moment_ago) {
   start();
   farm_.cut(0, 1), farm_.cut(1, 2);
@@ -252,6 +298,108 @@ TEST_F(CutOff, wait_counts_who_was_ready_a_moment_ago) {
   view = replica(0).wait_state(*wait);
   EXPECT_TRUE(view.done);
   EXPECT_THAT(view.absent, ElementsAre(farm_.node(1)));
+}
+
+// Three members, of which the last has not been there yet: nothing holds it up but what the test holds back.
+class Newcomer : public Ready {
+ protected:
+  Newcomer() : Ready(3) {
+    for (std::size_t n = 0; n < 3; ++n) farm_.feed(n, ScanFinished{1});
+    farm_.link(0, 1);
+    farm_.run();
+    farm_.advance(4'000);
+  }
+  using Packet = ReplicaFarm::Packet;
+  // A slow line, on which nothing but the greeting has come.
+  static bool is_control_from_newcomer(const Packet& p) {
+    return p.from == 2 && p.to == 1 && p.lane == Lane::control && !p.is<Hello>();
+  }
+  static bool is_small_to_newcomer(const Packet& p) { return p.to == 2 && p.lane == Lane::small; }
+  void arrives() { farm_.link(0, 2), farm_.link(1, 2), farm_.run(); }
+  // As a balancer does, but every 10 ms.
+  bool gets_ready_within(std::uint64_t ms) {
+    for (std::uint64_t at = 0; at < ms; at += 10) {
+      if (of(2).takes_readers()) return true;
+      farm_.advance(10);
+    }
+    return of(2).takes_readers();
+  }
+  // A file of the second that all have, as far as it knows.
+  void upload_for_all() {
+    farm_.upload(1, "promised", "x");
+    farm_.run();
+    const auto wait = replica(1).start_wait(1, "promised", {}, farm_.now());
+    ASSERT_TRUE(wait) << wait.error().message;
+    farm_.feed(1, Tick{});
+    farm_.run();
+    const WaitView view = replica(1).wait_state(*wait);
+    ASSERT_TRUE(view.done);
+    EXPECT_THAT(view.absent, ElementsAre(farm_.node(2)));
+  }
+};
+
+TEST_F(Newcomer, gets_no_reader_before_all_wait_for_it) {
+  farm_.held = is_control_from_newcomer;
+  arrives();
+  EXPECT_FALSE(gets_ready_within(5'000));
+  EXPECT_THAT(of(2).reason, HasSubstr("telling the other members"));
+  farm_.held = [](const Packet& p) { return is_control_from_newcomer(p) || is_small_to_newcomer(p); };
+  upload_for_all();
+  EXPECT_FALSE(gets_ready_within(1'000));
+  EXPECT_EQ(farm_.shown(2, "promised"), "(nothing)");
+  farm_.held = is_small_to_newcomer;  // now it is waited for, but the file is still on its way
+  EXPECT_FALSE(gets_ready_within(1'000));
+  farm_.held = nullptr;
+  EXPECT_TRUE(gets_ready_within(1'000)) << of(2).reason;
+  EXPECT_EQ(farm_.shown(2, "promised"), "x");
+}
+
+TEST_F(Newcomer, waits_for_contents_that_were_promised_before_it_counted) {
+  farm_.held = is_control_from_newcomer;
+  arrives();
+  farm_.held = [](const Packet& p) { return is_control_from_newcomer(p) || (p.to == 2 && p.is<Piece>()); };
+  farm_.upload(1, "promised", std::string(300 * 1024, 'x'));
+  farm_.run();
+  EXPECT_FALSE(gets_ready_within(4'000));
+  farm_.held = [](const Packet& p) { return p.to == 2 && p.is<Piece>(); };
+  EXPECT_FALSE(gets_ready_within(1'000));
+  EXPECT_EQ(of(2).folders.at(0).changes, 1u);
+  // What takes its place meanwhile is no better than nothing.
+  farm_.upload(1, "promised", std::string(301 * 1024, 'y'));
+  farm_.run();
+  EXPECT_FALSE(gets_ready_within(1'000));
+  farm_.held = nullptr;
+  EXPECT_TRUE(gets_ready_within(15'000)) << of(2).reason;
+  EXPECT_EQ(farm_.shown(2, "promised").size(), 301u * 1024);
+}
+
+TEST_F(Newcomer, does_not_wait_for_a_member_that_is_gone) {
+  farm_.held = is_control_from_newcomer;
+  arrives();
+  EXPECT_FALSE(gets_ready_within(4'000));
+  farm_.cut(1, 2);
+  EXPECT_TRUE(gets_ready_within(100)) << of(2).reason;
+}
+
+TEST_F(Newcomer, tells_a_member_that_is_linked_meanwhile) {
+  farm_.link(0, 2);
+  farm_.held = [](const Packet& p) { return p.from == 2 && p.to == 0 && p.lane == Lane::control && !p.is<Hello>(); };
+  farm_.run();
+  EXPECT_FALSE(gets_ready_within(4'000));
+  farm_.link(1, 2);
+  farm_.held = is_control_from_newcomer;
+  EXPECT_FALSE(gets_ready_within(1'000));
+  farm_.held = nullptr;
+  EXPECT_TRUE(gets_ready_within(100)) << of(2).reason;
+}
+
+TEST_F(Newcomer, asks_again_where_a_full_lane_took_no_question) {
+  farm_.held = is_control_from_newcomer;
+  arrives();
+  EXPECT_FALSE(gets_ready_within(4'000));
+  std::erase_if(farm_.packets, is_control_from_newcomer);
+  farm_.held = nullptr;
+  EXPECT_TRUE(gets_ready_within(11'000)) << of(2).reason;
 }
 
 }  // namespace

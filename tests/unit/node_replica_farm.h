@@ -24,6 +24,7 @@ class ReplicaFarm {
  public:
   struct Packet {
     std::size_t from = 0, to = 0;
+    Lane lane = Lane::control;
     Bytes message;
     template <class M>
     bool is() const {
@@ -188,7 +189,7 @@ class ReplicaFarm {
       if (auto* send = std::get_if<Send>(&effect)) {
         std::size_t to = 0;
         while (node(to) != send->peer) ++to;
-        packets.push_back({n, to, std::move(send->message)});
+        packets.push_back({n, to, send->lane, std::move(send->message)});
         lookups += packets.back().is<Lookup>();
       } else if (auto* job = std::get_if<StartJob>(&effect)) {
         m.done.push_back({job->job.id, run_job(*m.folder, job->job)});
