@@ -63,8 +63,8 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Home home) {
 Status Daemon::open_index() {
   KvOptions options;
   options.directory = home_.path + "/index";
-  options.sync_files = [this]() -> Status {
-    const auto folder = folder_ ? folder_->open() : nullptr;
+  options.sync_files = [slot = open_folder_]() -> Status {  // until the last group, when the folder's runner has gone
+    const auto folder = slot->get();
     return folder ? folder->folder->sync() : Status{};
   };
   options.on_durable = [this](std::uint64_t batch) { loop_.post([this, batch] { tell(Durable{batch}); }); };
@@ -113,6 +113,7 @@ Status Daemon::open_index() {
   folder.rescan = std::chrono::seconds(home_.config.rescan_seconds);
   folder.looks_as_of = [this] { return replica_->looks_as_of(); };
   folder.recovering = [this] { return replica_->recovering(); };
+  folder.slot = open_folder_;
   folder_ = std::make_unique<FolderRunner>(std::move(folder), loop_, executor_, *index_, *kv_,
                                            [this](Event e) { tell(std::move(e)); });
   return {};
@@ -156,8 +157,8 @@ Status Daemon::run() {
   rate_alarm_ = &loop_.alarm([this] { apply_rate(); });
   apply_rate();
   drain_alarm_ = &loop_.alarm([this] { check_drains(); });
-  loop_.watch(transport_->fd(), [] {});
   resume_alarm_ = &loop_.alarm([] {});  // cycle() looks
+  loop_.watch(transport_->fd(), [] {});
   loop_.on_stop_signal([this] {
     stopping_ = true;
     loop_.stop();
@@ -194,8 +195,8 @@ void Daemon::cycle() {
   if (commit_blocked_) return;
   for (const std::string& path : std::exchange(applied_, {})) folder_->applied(path);
   check_drains();
-  transport_->flush();
   check_resumes();
+  transport_->flush();
   service_->set(next);
   const Now at = now();
   const std::uint64_t due = replica_->next_tick_ms();

@@ -113,6 +113,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Clock::time_point started_ = Clock::now();
   std::optional<Clock::time_point> ready_since_;  // as balancers' agents were told; of this start, or since the last `resume`
   Executor executor_;
+  const std::shared_ptr<FolderSlot> open_folder_ = std::make_shared<FolderSlot>();  // what the index makes durable before itself
   std::unique_ptr<Kv> kv_;
   std::unique_ptr<Index> index_;
   std::unique_ptr<Replica> replica_;
@@ -136,8 +137,8 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Loop::Alarm* rate_alarm_ = nullptr;
   std::optional<std::uint64_t> rate_;  // of uploads, as last told to the transport
   Loop::Alarm* drain_alarm_ = nullptr;
-
   Loop::Alarm* resume_alarm_ = nullptr;
+
   std::vector<Member> members_;  // verified, this node first
   std::string members_saved_;         // text of HOME/members
   bool members_changed_ = true;

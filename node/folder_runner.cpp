@@ -63,9 +63,14 @@ FolderRunner::~FolderRunner() {
   if (scan_worker_.joinable()) scan_worker_.join();
 }
 
-std::shared_ptr<OpenFolder> FolderRunner::open() const {
-  const std::lock_guard lock(open_mutex_);
-  return open_;
+std::shared_ptr<OpenFolder> FolderSlot::get() const {
+  const std::lock_guard lock(mutex_);
+  return folder_;
+}
+
+void FolderSlot::put(std::shared_ptr<OpenFolder> folder) {
+  const std::lock_guard lock(mutex_);
+  folder_ = std::move(folder);
 }
 
 void FolderRunner::start() {
@@ -86,10 +91,7 @@ bool FolderRunner::try_open() {
   opened->folder = std::move(*folder);
   opened->folder->sync_before_showing(options_.strict);
   if (!open_rules(*opened)) return false;
-  {
-    const std::lock_guard lock(open_mutex_);
-    open_ = opened;
-  }
+  options_.slot->put(opened);
   clean(*opened->folder);
   intake_.clear();
   // Not the one of before: the path may be another directory by now.
@@ -111,8 +113,8 @@ void FolderRunner::settle() {
   const auto folder = open();
   if (!folder || settling_ || folder->folder->limbo_size() == 0) return;
   settling_ = true;
-  executor_.run("", true, [this, alive = std::weak_ptr(self_), folder] {
-    loop_.post([alive, late = folder->folder->settle_limbo()] {
+  executor_.run("", true, [&loop = loop_, alive = std::weak_ptr(self_), folder] {  // it may outlive this runner
+    loop.post([alive, late = folder->folder->settle_limbo()] {
       const auto self = alive.lock();
       if (!self || !*self) return;
       (*self)->settling_ = false;
@@ -212,10 +214,10 @@ bool FolderRunner::open_rules(OpenFolder& folder) {
 void FolderRunner::read_rules() {
   const auto folder = open();
   if (!folder) return;
-  executor_.run(std::string(kIgnoreFile), false, [this, alive = std::weak_ptr(self_), folder] {
+  executor_.run(std::string(kIgnoreFile), false, [&loop = loop_, alive = std::weak_ptr(self_), folder] {
     const auto text = read_ignore_file(*folder->fs);
     if (!text) return;  // its look says what is wrong; the rules stay as they are
-    loop_.post([alive, rules = std::make_shared<IgnoreRules>(IgnoreRules::parse(*text))] {
+    loop.post([alive, rules = std::make_shared<IgnoreRules>(IgnoreRules::parse(*text))] {
       const auto self = alive.lock();
       if (!self || !*self || (*self)->rules_->text() == rules->text()) return;
       (*self)->take_rules(rules);
@@ -230,7 +232,7 @@ void FolderRunner::take_rules(std::shared_ptr<const IgnoreRules> rules) {
     spdlog::info("{}: {} rules say what is not synced", kIgnoreFile, rules->size());
   for (const IgnoreProblem& problem : rules->problems()) spdlog::warn("{}: {}", kIgnoreFile, problem.text);
   {
-    const std::lock_guard lock(open_mutex_);
+    const std::lock_guard lock(rules_mutex_);
     rules_ = rules;
   }
   scan_awaited_ = true;
@@ -322,7 +324,7 @@ void FolderRunner::dispatch(Look look, Why why, std::function<void()> done) {
   const std::uint64_t as_of = options_.looks_as_of();
   const bool marks = options_.recovering();
   executor_.run(strand, false,
-                [this, alive = std::weak_ptr(self_), folder, look = std::move(look), known, why, as_of, marks,
+                [&loop = loop_, alive = std::weak_ptr(self_), folder, look = std::move(look), known, why, as_of, marks,
                  done = std::move(done)] {
                   Observation o = folder->folder->observe(look.path, known, look.force, marks);
                   std::string lost;
@@ -330,7 +332,7 @@ void FolderRunner::dispatch(Look look, Why why, std::function<void()> done) {
                     if (const Status marker = folder->folder->check_marker(); !marker)
                       lost = marker.error().message;
                   }
-                  loop_.post([alive, look, why, as_of, done, lost, o = std::move(o)]() mutable {
+                  loop.post([alive, look, why, as_of, done, lost, o = std::move(o)]() mutable {
                     const auto self = alive.lock();
                     if (!self || !*self) return;
                     FolderRunner& runner = **self;
@@ -387,7 +389,7 @@ void FolderRunner::scan_thread() {
     options.subtree = request.subtree;
     options.moved_from = request.moved_from;
     {
-      const std::lock_guard lock(open_mutex_);
+      const std::lock_guard lock(rules_mutex_);
       options.ignore = rules_;
     }
     Folder& folder = *request.folder->folder;

@@ -27,6 +27,17 @@ struct OpenFolder {
   std::unique_ptr<Folder> folder;
 };
 
+// The folder as it is open now, or was last; null: it never was. Whoever holds it may ask after the runner has gone. Thread-safe.
+class FolderSlot {
+ public:
+  std::shared_ptr<OpenFolder> get() const;
+  void put(std::shared_ptr<OpenFolder> folder);
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<OpenFolder> folder_;
+};
+
 // The eyes of the node in one folder: watches it, scans it, looks at what may have changed, and tells the
 // replica by Observed events. Notices when the folder is gone or emptied, stops then, and goes on by itself
 // when it is back. Belongs to the loop's thread; the scan has a thread of its own.
@@ -41,6 +52,7 @@ class FolderRunner {
     std::chrono::seconds rescan{3600};
     std::function<std::uint64_t()> looks_as_of;  // Replica::looks_as_of()
     std::function<bool()> recovering;            // Replica::recovering()
+    std::shared_ptr<FolderSlot> slot = std::make_shared<FolderSlot>();
   };
   FolderRunner(Options options, Loop& loop, Executor& executor, Index& index, Kv& kv,
                std::function<void(Event)> tell);
@@ -48,7 +60,7 @@ class FolderRunner {
 
   void start();
   void look(const std::string& path, bool subtree);  // an effect of the replica
-  std::shared_ptr<OpenFolder> open() const;          // null while the folder cannot be opened. Thread-safe
+  std::shared_ptr<OpenFolder> open() const { return options_.slot->get(); }
   // An apply to `path` begins, has ended (the replica has been told).
   void applying(const std::string& path) { own_changes_.begin(path); }
   void applied(const std::string& path);
@@ -97,8 +109,7 @@ class FolderRunner {
   std::function<void(Event)> tell_;
   std::shared_ptr<FolderRunner*> self_;  // tasks under way hold it weakly
 
-  mutable std::mutex open_mutex_;  // of what the scan's thread reads, too
-  std::shared_ptr<OpenFolder> open_;
+  mutable std::mutex rules_mutex_;  // the scan's thread reads them, too
   std::shared_ptr<const IgnoreRules> rules_ = std::make_shared<IgnoreRules>();
   std::unique_ptr<Watcher> watcher_;
   std::string watch_error_;  // why there is none

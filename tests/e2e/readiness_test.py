@@ -2,8 +2,10 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
+import unittest
 
 import e2e_case
 from farm.ports import free_port
@@ -119,6 +121,26 @@ class Readiness(e2e_case.ClusterTest):
         self.assertIn((503, True), seen)
         self.assertEqual(film.read_bytes(), (third.folder / "film").read_bytes())
         self.assertEqual(301, sum(path.is_file() for path in third.folder.iterdir()), "ready with every file")
+
+
+@unittest.skipUnless(shutil.which("strace"), "no strace here")
+class Stop(e2e_case.ClusterTest):
+    nodes = 2
+
+    def test_what_was_applied_last_is_on_disk_when_the_node_has_stopped(self):
+        first, second = self.farm.nodes
+        calls = self.farm.directory / "calls"
+        tracer = subprocess.Popen(["strace", "-f", "-e", "trace=renameat,renameat2,linkat,syncfs", "-o", str(calls), "-p", str(first.process.pid)],
+                                  stderr=subprocess.PIPE, text=True)
+        self.assertIn("attached", tracer.stderr.readline())
+        for i in range(3):  # the end of a group before the first, none between the last and the end
+            (second.folder / f"upload-{i}").write_text("x")
+            e2e_case.wait_until((first.folder / f"upload-{i}").exists, "it is applied", self.deadline(30), interval=0.001)
+        first.stop()
+        tracer.wait(timeout=self.deadline(30))
+        lines = calls.read_text().splitlines()
+        applied = max(i for i, line in enumerate(lines) if "upload-2" in line)
+        self.assertTrue(any("syncfs(" in line for line in lines[applied:]), "\n".join(lines))
 
 
 class Health(e2e_case.ClusterTest):
