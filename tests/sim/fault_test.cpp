@@ -100,7 +100,7 @@ constexpr Planted kPlanted[] = {
     {"limbo_skipped", Fault::limbo_skipped, "no lost write", 50, without_leases},
     {"directory_emptied", Fault::directory_emptied, "no lost write", 200},
     {"half_written_published", Fault::half_written_published, "no mixed content", 100},
-    {"base_not_compared", Fault::base_not_compared, "no mixed content", 100, large_files},
+    {"base_not_compared", Fault::base_not_compared, "no mixed content", 1000, large_files},
 };
 
 class FaultTest : public testing::TestWithParam<Planted> {
