@@ -134,7 +134,7 @@ std::uint64_t Replica::Impl::next_tick() const {
     if (peer.greeted) due = std::min(due, peer.digest_at);
   }
   if (!gaps.empty()) due = std::min(due, ticked_ms + tuning::gap_ms);
-  for (const auto& [key, at] : touched) due = std::min(due, at);
+  due = std::min(due, touched.next_ms());
   due = std::min(due, retries.next_ms());
   if (!backlog.empty()) due = std::min(due, backlog_at_ms);
   if (!sweeps.empty()) due = ticked_ms;

@@ -95,8 +95,7 @@ struct Replica::Impl {
   };
   std::map<JobId, VersionJob>
       version_jobs;  // looking for a conflict's bytes, or copying them from a file here
-  std::map<PathKey, std::uint64_t>
-      touched;             // directories whose mtime an apply disturbed: when to set it back
+  DueTimes touched;        // directories whose mtime an apply disturbed: when to set it back
   std::set<Hash128> kept;  // contents known to be in versions/ though no conflict says so
   std::multimap<std::uint64_t, Conflict> later_versions;  // by when to look again
   std::uint64_t next_timeouts_ms = 0;

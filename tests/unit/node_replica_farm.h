@@ -43,6 +43,7 @@ class ReplicaFarm {
     std::set<std::uint64_t> over;
     std::size_t asked_looks = 0;
     bool blind = false;  // looks are not made
+    bool slow = false;   // what jobs did is not told
   };
 
   // With `members` each knows all the others from the start.
@@ -116,7 +117,7 @@ class ReplicaFarm {
         more = true;
       }
       for (std::size_t n = 0; n < machines.size(); ++n) {
-        while (!machines[n].done.empty()) {
+        while (!machines[n].slow && !machines[n].done.empty()) {
           const FileDone done = std::move(machines[n].done.front());
           machines[n].done.pop_front();
           feed(n, done);
