@@ -34,10 +34,12 @@ class Inotify final : public InotifyCalls {
   explicit Inotify(Fd fd) : fd_(std::move(fd)) {}
   int fd() const override { return fd_.get(); }
 
-  // Through /proc, so that it is the opened directory that is watched, whatever its path names by now.
+  // Through /proc, so that it is the opened directory that is watched, whatever its path names by now. With IN_MASK_ADD, for the kernel
+  // sets the mask of a watch that is there already to 0 first, and events of that moment are lost (Linux 6.18,
+  // inotify_update_existing_watch() in fs/notify/inotify/inotify_user.c).
   int add(int directory_fd, bool is_root) override {
     std::uint32_t mask = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB |
-                         IN_ONLYDIR | IN_EXCL_UNLINK;
+                         IN_ONLYDIR | IN_EXCL_UNLINK | IN_MASK_ADD;
     if (is_root) mask |= IN_DELETE_SELF | IN_MOVE_SELF;
     const std::string path = "/proc/self/fd/" + std::to_string(directory_fd);
     const int watch = inotify_add_watch(fd_.get(), path.c_str(), mask);
