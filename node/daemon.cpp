@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kEventsPerCommit = 512;
 constexpr std::chrono::seconds kRateCheck{10};
 constexpr std::size_t kOverflowBytes = 16 << 20;  // a lane: above the credit that a peer has with us
-constexpr std::size_t kPushedBytes = 2 << 20;     // of it for what nobody has asked for
+constexpr std::size_t kPushedBytes = 6 << 20;     // of it for what nobody has asked for
 
 std::uint64_t ms_since_epoch() {
   using namespace std::chrono;

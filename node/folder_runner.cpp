@@ -11,7 +11,7 @@
 namespace syncline {
 
 namespace {
-constexpr std::size_t kLooksInFlight = 256;
+constexpr std::size_t kLooksInFlight = 32;
 constexpr std::size_t kScanLooksAhead = 8192;
 constexpr std::size_t kScanBudget = 2000;
 constexpr std::size_t kDrainBudget = 4096;

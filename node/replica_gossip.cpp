@@ -151,7 +151,9 @@ void Replica::Impl::look_for_gaps(Peer& peer, bool at_once) {
     const auto refused = refused_until.find(e.actor);
     if (refused != refused_until.end() && now.mono_ms < refused->second) continue;
     const auto [gap, fresh] = gaps.try_emplace(e.actor, now.mono_ms);
-    if (at_once || now.mono_ms >= gap->second + gap_patience_ms(peer, e.actor)) need(peer, e.actor);
+    const bool lost = peer.push_lost == e.actor;  // no push of it is on its way
+    if (lost) peer.push_lost = {};
+    if (at_once || lost || now.mono_ms >= gap->second + gap_patience_ms(peer, e.actor)) need(peer, e.actor);
   }
 }
 
@@ -257,6 +259,7 @@ void Replica::Impl::on(Peer& peer, Entries& m) {
   if (m.actor == options.actor) return;
   if (nothing) {
     if (const auto gap = gaps.find(m.actor); reply && gap != gaps.end()) gap->second = now.mono_ms;
+    if (!reply) peer.push_lost = m.actor;
     return;
   }
   peer.vector.raise(m.actor, m.upto);

@@ -123,6 +123,7 @@ struct Peer {
   bool counts_us = false;
   bool pushing = true;  // our own versions go to it as they are made; else it asks
   std::uint64_t push_from = 0;  // while pushing: all above this has been given to its lane
+  ActorId push_lost{};           // whose pushes it has said not to have sent: what lacks of them is asked for at once
   std::uint64_t put_off_after = UINT64_MAX, put_off_until_ms = 0;  // a Need answered by what is pushed
   ActorId actor{};
   VersionVector vector{};        // as announced
