@@ -15,6 +15,7 @@ class Retries {
 
   bool contains(const PathKey& key) const { return entries_.contains(key); }
   std::size_t size() const { return entries_.size(); }
+  bool is_tried(const PathKey& key) const { return contains(key) && due_.at_ms(key) == never; }  // now
   unsigned count(const PathKey& key) const {  // of failures
     const auto it = entries_.find(key);
     return it == entries_.end() ? 0 : it->second.count;
@@ -42,7 +43,7 @@ class Retries {
   // At this time, whatever has been before; nothing for a path that is not here or is being tried.
   void hasten(const PathKey& key, std::uint64_t at_ms) {
     const auto it = entries_.find(key);
-    if (it == entries_.end() || due_.at_ms(key) == never) return;
+    if (it == entries_.end() || is_tried(key)) return;
     it->second.backoff_ms = it->second.count = 0;
     due_.set(key, at_ms);
   }

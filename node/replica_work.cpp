@@ -338,6 +338,8 @@ void Replica::Impl::end_work(const PathKey& key) {
     start_work(key.folder, key.path, done.next_from, fits ? done.next_bytes : nullptr,
                fits ? done.next_delta : nullptr);
   }
+  // Given up for a newer version that found no room: a pass over the backlog leaves it to the retries.
+  if (retries.is_tried(key) && !works.contains(key)) retries.later(key, now.mono_ms + tuning::retry_min_ms);
 }
 
 // Something below a directory went: if the directory itself waits to be deleted, it may be empty now.
