@@ -55,8 +55,13 @@ bool Replica::Impl::take_intent(const PathKey& key, const Observation& o, PathEn
     if (deletion != (o.state == State::absent) || (!deletion && !same_but_for_mtime(target.content, shown))) continue;
     if (deletion) {
       entry.disk.reset();
-    } else if (target.content.mtime_ns == shown.mtime_ns || shown.kind == Kind::directory) {
+    } else if (target.content.mtime_ns == shown.mtime_ns) {
       entry.disk = OnDisk{o.disk, target.dot, target.context, target.hlc};
+    } else if (shown.kind == Kind::directory) {  // an entry came or went since, perhaps by our doing: the time is still to be set
+      if (entry.disk)
+        entry.disk->state = o.disk;
+      else
+        entry.disk = OnDisk{o.disk, {}, {}, {}};
     } else if (entry.disk && entry.disk->state.content.mtime_ns == shown.mtime_ns) {
       entry.disk->state = o.disk;  // between the change of the mode and that of the time
     } else {  // an application touched it since: that is a version on top of ours

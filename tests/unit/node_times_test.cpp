@@ -71,5 +71,28 @@ TEST_F(DirectoryTimesTest, ADirectoryThatWaitsForItsOwnChangeKeepsTheNodeAsleep)
   EXPECT_EQ(mtime(1), mtime(0));
 }
 
+// Killed after the directory and a file in it were made, before the index knew of either.
+TEST_F(DirectoryTimesTest, ADirectoryMadeBeforeAKillGetsItsTimeAfterIt) {
+  Farm::Machine& other = farm_.machines[1];
+  farm_.machines[0].disk->app_make_directory("new");
+  farm_.machines[0].disk->app_set_mtime("new", 1'000'000'000'000'000'000);
+  farm_.observe(0, "new");
+  other.slow = true;
+  farm_.run();
+  farm_.upload(0, "new/f", "one");
+  farm_.machines[0].disk->app_set_mtime("new", 1'000'000'000'000'000'000);
+  farm_.run();
+  ASSERT_EQ(farm_.shown(1, "new/f"), "one");
+  farm_.restart(1);
+  other.slow = false;
+  for (const char* path : {"d", "d/f", "new", "new/f"}) farm_.observe(1, path);
+  farm_.feed(1, ScanFinished{1});
+  farm_.link(0, 1);
+  farm_.run();
+  for (int i = 0; i < 5; ++i) farm_.advance(1000);
+  EXPECT_EQ(other.disk->stat("new")->print.mtime_ns, 1'000'000'000'000'000'000);
+  EXPECT_EQ(farm_.machines[0].disk->stat("new")->print.mtime_ns, 1'000'000'000'000'000'000);
+}
+
 }  // namespace
 }  // namespace syncline
