@@ -13,6 +13,7 @@ namespace syncline {
 namespace {
 constexpr std::size_t kLooksInFlight = 32;
 constexpr std::size_t kScanLooksAhead = 8192;
+constexpr std::size_t kPlacesLookedAt = 4;
 constexpr std::size_t kScanBudget = 2000;
 constexpr std::size_t kDrainBudget = 4096;
 constexpr std::chrono::seconds kReopen{3};
@@ -137,12 +138,22 @@ void FolderRunner::clean(Folder& folder) {
   std::vector<Hash128> strays;
   for (const Hash128& hash : *kept) {
     if (index_.conflict_needs(hash)) continue;
-    if (!index_.paths_with(options_.id, hash, 1).empty()) folder.drop_version(hash);  // its bytes are in the tree
+    if (!recovering && is_in_tree(folder, hash)) folder.drop_version(hash);
     else if (folder.has_version(hash, recovering)) strays.push_back(hash);
   }
   if (strays.empty()) return;
   spdlog::info("{} files in .syncline/versions belong to no open conflict; they are kept", strays.size());
   tell_(KeptFound{options_.id, std::move(strays)});
+}
+
+// Not only the index says so: a loss of power may have taken the bytes of what it calls whole.
+bool FolderRunner::is_in_tree(Folder& folder, const Hash128& hash) const {
+  if (index_.after_power_loss()) return false;
+  for (const std::string& path : index_.paths_with(options_.id, hash, kPlacesLookedAt)) {
+    const auto entry = index_.get(options_.id, path);
+    if (entry && entry->disk && folder.is_unchanged(path, entry->disk->state)) return true;
+  }
+  return false;
 }
 
 void FolderRunner::stop(const std::string& reason) {
@@ -240,7 +251,10 @@ void FolderRunner::take_rules(std::shared_ptr<const IgnoreRules> rules) {
 }
 
 void FolderRunner::look(const std::string& path, bool subtree) {
-  if (subtree) return request_scan(path, "");
+  if (subtree) {
+    scan_awaited_ |= path.empty();
+    return request_scan(path, "");
+  }
   dispatch(forced(path), Why::noticed);
 }
 
@@ -382,7 +396,7 @@ void FolderRunner::scan_thread() {
       if (quit_) return;
       request = std::move(scan_requests_.front());
       scan_requests_.pop_front();
-      scan_active_ = true;
+      ++scans_active_;
     }
     ScanOptions options;
     options.folder = options_.id;
@@ -414,7 +428,7 @@ void FolderRunner::scan_thread() {
 void FolderRunner::scanned(ScanSlice slice) {
   if (slice.state != ScanSlice::State::more) {
     const std::lock_guard lock(scan_mutex_);
-    scan_active_ = false;
+    --scans_active_;
   }
   for (Look& look : slice.looks) scan_looks_.push_back(std::move(look));
   for (ScanProblem& problem : slice.problems) {
@@ -450,7 +464,7 @@ void FolderRunner::after_scan() {
   if (!scanning_ || !scan_looks_.empty() || scan_in_flight_ > 0) return;
   {
     const std::lock_guard lock(scan_mutex_);
-    if (scan_active_ || !scan_requests_.empty()) return;
+    if (scans_active_ > 0 || !scan_requests_.empty()) return;
   }
   scanning_ = false;
   if (!accept_scan_ || !stopped_.empty() || !scan_awaited_) return;

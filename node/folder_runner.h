@@ -82,6 +82,7 @@ class FolderRunner {
   using TimePoint = std::chrono::steady_clock::time_point;
   bool try_open();
   void clean(Folder& folder);
+  bool is_in_tree(Folder& folder, const Hash128& hash) const;
   void settle();
   void stop(const std::string& reason);
   bool open_rules(OpenFolder& folder);
@@ -134,7 +135,7 @@ class FolderRunner {
   std::condition_variable scan_wake_;
   std::deque<ScanRequest> scan_requests_;
   std::size_t scan_credit_ = 0;  // looks the loop has not taken up yet
-  bool scan_active_ = false;
+  unsigned scans_active_ = 0;  // the end of one may be told when the next has begun
   bool quit_ = false;
   std::thread scan_worker_;
 };

@@ -73,6 +73,7 @@ void Replica::Impl::step(const Event& event, Now at) {
     void operator()(const KeptFound& e) { r.kept.insert(e.contents.begin(), e.contents.end()); }
     void operator()(const IgnoreChanged& e) { r.on_rules(e.folder, e.rules); }
     void operator()(const ScanFinished& e) {
+      if (!r.clock_problem.empty()) return;  // nothing of it was taken: another follows when the clock is right
       r.scanned.insert(e.folder);
       r.backlog.insert(e.folder);
       r.settle_held(e.folder);

@@ -23,6 +23,7 @@ class FolderRunnerTest : public ::testing::Test {
     const auto fs = open_file_system(path_);
     ASSERT_TRUE(fs);
     ASSERT_TRUE(Folder::create_marker(**fs, {}));
+    prepare(**fs);
     std::memset(place_, 0, sizeof place_);
     FolderRunner::Options options;
     options.path = path_;
@@ -33,6 +34,7 @@ class FolderRunnerTest : public ::testing::Test {
     runner_ = new (place_) FolderRunner(std::move(options), loop_, executor_, *index_, *kv_, [](Event) {});
     runner_->start();
   }
+  virtual void prepare(FileSystem&) {}  // what an earlier run left
   void TearDown() override { std::filesystem::remove_all(path_); }
   // Nothing of it is there any more.
   void destroy() {
@@ -66,6 +68,43 @@ TEST_F(FolderRunnerTest, the_folder_can_be_made_durable_after_it) {
   const auto folder = slot_->get();
   ASSERT_TRUE(folder);
   EXPECT_TRUE(folder->folder->sync());
+}
+
+// Bytes that an earlier run kept, and a file that should have the same.
+class KeptBytesTest : public FolderRunnerTest {
+ protected:
+  void prepare(FileSystem& fs) override {
+    const auto folder = *Folder::open(fs, key_, {});
+    hash_ = key_.hash(bytes_);
+    ASSERT_TRUE(folder->stage_write(hash_, 0, bytes_) && folder->stage_finish(hash_, bytes_.size()) && folder->stage_to_version(hash_));
+    auto file = *fs.open_write("file");
+    ASSERT_TRUE(file->write_at(0, bytes_) && file->set_attributes(0644, 1'000'000'000));
+    PathEntry entry;
+    entry.disk = OnDisk{{{.kind = Kind::file, .hash = hash_, .size = bytes_.size(), .mode = 0644, .mtime_ns = 1'000'000'000}, file->stat()->print},
+                        Dot{{}, 1}, {}, {}};
+    index_->put(1, "file", entry);
+    ASSERT_TRUE(index_->commit());
+    ASSERT_TRUE(!torn() || file->write_at(0, "another"));
+  }
+  virtual bool torn() const { return false; }
+  bool are_kept() { return slot_->get()->folder->has_version(hash_); }
+
+  const Bytes bytes_ = "content";
+  Hash128 hash_;
+};
+
+TEST_F(KeptBytesTest, go_when_the_tree_has_them) {
+  EXPECT_FALSE(are_kept());
+  destroy();
+}
+
+class TornKeptBytesTest : public KeptBytesTest {
+  bool torn() const override { return true; }
+};
+
+TEST_F(TornKeptBytesTest, stay_when_the_file_is_not_what_the_index_says) {
+  EXPECT_TRUE(are_kept());
+  destroy();
 }
 
 }  // namespace
