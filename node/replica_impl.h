@@ -386,6 +386,9 @@ struct Replica::Impl {
   void answer_probes();
   void ask_waits(const NodeId& node);
   void not_ready_any_more(const NodeId& node);
+  bool begin_wait(std::uint64_t id, Wait& wait);
+  void ask_wait(const NodeId& node, std::uint64_t id, Wait& wait);
+  void ask_members(std::uint64_t id, Wait& wait);
   void check_wait(std::uint64_t id, Wait& wait);
   void check_waits();
 

@@ -50,6 +50,8 @@ inline constexpr std::size_t pending_seen_max = 256;  // looked through for that
 // How long balancers may take to notice that a node is leaving: the checks that `syncline lb` prints come every
 // second or two.
 inline constexpr std::uint64_t leave_ms = 2'500;
+inline constexpr std::uint64_t probe_ms = 60'000;        // for which a member remembers to answer
+inline constexpr std::uint64_t probe_again_ms = 20'000;  // before it is asked again
 }  // namespace tuning
 
 inline std::size_t bytes_of(const std::shared_ptr<const Bytes>& bytes) { return bytes ? bytes->size() : 0; }
@@ -184,6 +186,8 @@ struct Wait {
   std::set<NodeId> asked{}, have{}, absent{};
   std::set<NodeId> never{};  // said that they will not have it
   std::uint64_t own_durable_batch = 0;
+  bool begun = false;  // no: the version that it is about is being made
+  std::uint64_t ask_again_ms = 0;
   bool over = false, done = false;
 };
 

@@ -17,7 +17,7 @@ bool Replica::Impl::shows(FolderId folder, const std::string& path, const Dot& d
 void Replica::Impl::on(Peer& peer, Probe& m) {
   const std::pair key{peer.node, m.id};
   if (probes.size() >= tuning::probes_max) return;  // it counts as lacking: the asker's time-out says so
-  probes[key] = {peer.node, std::move(m), 0, now.mono_ms + 60'000};
+  probes[key] = {peer.node, std::move(m), 0, now.mono_ms + tuning::probe_ms};
   path_changed(probes[key].probe.folder, probes[key].probe.path);
 }
 
@@ -57,11 +57,9 @@ void Replica::Impl::on(Peer& peer, ProbeAnswer& m) {
 // A member that becomes linked or ready while somebody waits is asked, too.
 void Replica::Impl::ask_waits(const NodeId& node) {
   for (auto& [id, wait] : waits) {
-    if (wait.over || wait.have.contains(node)) continue;
+    if (wait.over || !wait.begun || wait.have.contains(node)) continue;
     wait.never.erase(node);
-    wait.asked.insert(node);
-    send(node, Lane::control,
-         Probe{id, wait.path.folder, wait.path.path, wait.dot, wait.hlc, wait.goal.durable});
+    ask_wait(node, id, wait);
   }
 }
 
@@ -76,8 +74,41 @@ void Replica::Impl::check_waits() {
   for (auto& [id, wait] : waits) check_wait(id, wait);
 }
 
+// From now on it is about the version that the path has. False: what was seen of it is no version yet (a delta is being made), or an
+// apply has it in hand.
+bool Replica::Impl::begin_wait(std::uint64_t id, Wait& wait) {
+  if (wait.begun || wait.over) return wait.begun;
+  if (publishing.contains(wait.path) || works.contains(wait.path)) return false;
+  const auto entry = index.get(wait.path.folder, wait.path.path);
+  if (!entry || !entry->disk || entry->disk->dot.seq == 0) {  // it went meanwhile: nobody has it, nor will
+    wait.over = true;
+    effects.push_back(WaitOver{id});
+    return false;
+  }
+  wait.begun = true;
+  wait.dot = entry->disk->dot, wait.hlc = entry->disk->hlc;
+  wait.own_durable_batch = kThisCommit;
+  if (wait.goal.durable) effects.push_back(FlushIndex{});
+  return true;
+}
+
+// All that are not known to have it: once, and again before they forget it, or where they had too many to remember.
+void Replica::Impl::ask_members(std::uint64_t id, Wait& wait) {
+  if (now.mono_ms < wait.ask_again_ms) return;
+  wait.ask_again_ms = now.mono_ms + tuning::probe_again_ms;
+  for (const auto& [node, peer] : links) {
+    if (peer.greeted && !wait.have.contains(node) && !wait.never.contains(node)) ask_wait(node, id, wait);
+  }
+}
+
+void Replica::Impl::ask_wait(const NodeId& node, std::uint64_t id, Wait& wait) {
+  wait.asked.insert(node);
+  send(node, Lane::control, Probe{id, wait.path.folder, wait.path.path, wait.dot, wait.hlc, wait.goal.durable});
+}
+
 void Replica::Impl::check_wait(std::uint64_t id, Wait& wait) {
-  if (wait.over) return;
+  if (wait.over || !begin_wait(id, wait)) return;
+  ask_members(id, wait);
   if (!wait.goal.durable || durable >= wait.own_durable_batch) wait.have.insert(options.self);
   std::set<NodeId> members{options.self};
   for (const NodeId& m : member_ids()) members.insert(m);
@@ -119,6 +150,9 @@ Result<std::uint64_t> Replica::start_wait(FolderId folder, const std::string& pa
                                           Now now) {
   Impl& r = *impl_;
   r.now = now;
+  if (const auto stopped = r.stopped.find(folder); stopped != r.stopped.end())
+    return fail(Error::Code::refused, "the folder is stopped: " + stopped->second);
+  if (!r.clock_problem.empty()) return fail(Error::Code::refused, r.clock_problem);
   const auto entry = r.index.get(folder, path);
   if (r.is_ignored(folder, path, Kind::file))
     return fail(Error::Code::refused, path + ": is ignored by " + std::string(kIgnoreFile));
@@ -130,14 +164,7 @@ Result<std::uint64_t> Replica::start_wait(FolderId folder, const std::string& pa
   if (r.waits.size() >= tuning::probes_max) return fail(Error::Code::full, "too many waits at once");
   const std::uint64_t id = r.next_wait++;
   Wait& wait = r.waits[id];
-  wait = {.path = {folder, path}, .goal = goal, .dot = entry->disk->dot, .hlc = entry->disk->hlc};
-  wait.own_durable_batch = Impl::kThisCommit;
-  if (goal.durable) r.effects.push_back(FlushIndex{});
-  for (const auto& [node, peer] : r.links) {
-    if (!peer.greeted) continue;
-    wait.asked.insert(node);
-    r.send(node, Lane::control, Probe{id, folder, path, wait.dot, wait.hlc, goal.durable});
-  }
+  wait = {.path = {folder, path}, .goal = goal};
   r.check_wait(id, wait);
   return id;
 }
