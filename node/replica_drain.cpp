@@ -21,7 +21,7 @@ void Replica::Impl::ask_to_settle() {
 }
 
 void Replica::Impl::ask_to_settle(Peer& peer) {
-  announce(peer, false);
+  announce(peer, true);  // of all, for a push that the lane refused counts as told
   send(peer.node, Lane::control, Settle{draining.round});
 }
 

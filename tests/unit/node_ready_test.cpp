@@ -198,6 +198,22 @@ TEST_F(Ready, drain_waits_for_contents_with_readers_still_there) {
   EXPECT_EQ(farm_.shown(1, "film").size(), 600u * 1024);
 }
 
+TEST_F(Ready, drain_waits_for_what_the_lane_refused) {
+  start();
+  farm_.held = [](const ReplicaFarm::Packet& p) { return p.is<Entries>(); };
+  farm_.upload(0, "p", "refused");
+  farm_.run();
+  farm_.packets.clear();
+  farm_.feed(0, SendRefused{farm_.node(1), Lane::small});
+  drain(0);
+  for (int i = 0; i < 5; ++i) farm_.advance(1000);
+  EXPECT_EQ(phase(0), Phase::spreading);
+  farm_.held = nullptr;
+  for (int i = 0; i < 5; ++i) farm_.advance(1000);
+  EXPECT_EQ(phase(0), Phase::drained);
+  EXPECT_EQ(farm_.shown(1, "p"), "refused");
+}
+
 TEST_F(Ready, drain_waits_for_somebody_to_be_there) {
   start();
   farm_.cut(0, 1);
