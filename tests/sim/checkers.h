@@ -31,10 +31,13 @@ void check_all(World& world, const std::vector<NodeView>& nodes);
 class DotRegister {
  public:
   void saw(World& world, const std::string& node, const Entries::Item& item);
-  // What the index' vector covers of all that was ever sent must be there, or what has taken its place.
+  // What the index' vector covers of all that was ever sent must be there, or what has taken its place, or the vector says that this
+  // lacks.
   void check_claims(World& world, const std::string& node, const Index& index) const;
 
  private:
+  bool lacks_what_overwrote(const Index& index, const Record& r) const;
+
   std::map<Dot, LogItem> seen_;
 };
 

@@ -130,14 +130,14 @@ struct Maker {
 
 }  // namespace
 
-Schedule make_schedule(std::uint64_t seed) {
+static Schedule make_schedule(std::uint64_t seed, std::size_t nodes_min, std::size_t nodes_max, std::uint64_t steps_max) {
   Schedule out;
   out.seed = seed;
   Random random(seed, 1);
-  out.nodes = random.between(3, 5);
+  out.nodes = random.between(nodes_min, nodes_max);
   out.weather = make_weather(random);
   Maker maker{random, out, random.chance(800), random.chance(600), random.chance(500)};
-  const std::uint64_t steps = random.between(5, 70);
+  const std::uint64_t steps = random.between(5, steps_max);
   const std::uint64_t pace_ms = std::uint64_t{1} << random.below(11);
   std::uint64_t at_ms = random.below(3'000);
   for (std::uint64_t i = 0; i < steps; ++i) {
@@ -148,5 +148,8 @@ Schedule make_schedule(std::uint64_t seed) {
   }
   return out;
 }
+
+Schedule make_schedule(std::uint64_t seed) { return make_schedule(seed, 3, 5, 70); }
+Schedule make_wide_schedule(std::uint64_t seed) { return make_schedule(seed, 5, 7, 30); }
 
 }  // namespace syncline::sim

@@ -93,6 +93,7 @@ struct Schedule {
 };
 
 Schedule make_schedule(std::uint64_t seed);
+Schedule make_wide_schedule(std::uint64_t seed);  // five to seven nodes and up to 30 steps, not three to five and 70
 // The same with what is rare besides: old images, copied machines, nodes that join, disks that can do less, clocks
 // years behind, slow links, errors of single files.
 Schedule make_rare_schedule(std::uint64_t seed);
