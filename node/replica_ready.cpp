@@ -6,6 +6,8 @@
 
 namespace syncline {
 
+constexpr const char* kBeenReady = "been ready";
+
 // Where nothing is synced at all: state `stopped` with the reason, else state `ready`.
 Readiness Replica::Impl::not_synced() const {
   Readiness r{.state = Readiness::State::stopped};
@@ -81,6 +83,8 @@ Readiness Replica::Impl::fitness() const {
                         const auto link = links.find(m);
                         return m != options.self && link != links.end() && link->second.greeted;
                       });
+  if (linked == 1 && known.size() >= 2 && !index.meta(kBeenReady))  // two may go on without each other, but not begin
+    return is(State::starting, "it has not caught up with the cluster yet, and no member is linked");
   if (!options.limits.without_majority && known.size() >= 3 && static_cast<std::size_t>(linked) * 2 <= known.size())
     return is(State::cut_off, "linked to less than a majority of the members");
   if (std::string why = too_far_behind(r); !why.empty()) return is(State::catching_up, std::move(why));
@@ -112,6 +116,7 @@ void Replica::Impl::tick_ready() {
     if (fit) measure_lag();
   }
   if (fit && !confirmed) confirm();
+  if (fit && confirmed && !index.meta(kBeenReady)) index.put_meta(kBeenReady, "1");
   if (fit && !confirmed) readiness.state = Readiness::State::catching_up, readiness.reason = "telling the other members";
 }
 

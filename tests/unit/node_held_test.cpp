@@ -68,7 +68,7 @@ class IgnoreTest : public ::testing::Test {
 };
 
 TEST_F(IgnoreTest, what_others_write_is_recorded_but_neither_made_nor_removed) {
-  for (const std::size_t n : {0, 1}) rule(farm_, n, "*.tmp\n");
+  for (const std::size_t n : {0u, 1u}) rule(farm_, n, "*.tmp\n");
   upload(farm_, 2, "a.tmp", "theirs");
   upload(farm_, 2, "a.jpg", "picture");
   EXPECT_EQ(farm_.shown(0, "a.tmp"), "(nothing)");
@@ -90,7 +90,7 @@ TEST_F(IgnoreTest, what_is_ignored_from_now_on_stays_everywhere) {
   make(farm_, 0, "cache");
   upload(farm_, 0, "cache/x", "bytes");
   upload(farm_, 0, "y", "bytes");
-  for (const std::size_t n : {0, 1, 2}) rule(farm_, n, "cache/\n");
+  for (const std::size_t n : {0u, 1u, 2u}) rule(farm_, n, "cache/\n");
   EXPECT_EQ(farm_.shown(1, "cache/x"), "bytes");
   farm_.machines[0].disk->app_write("cache/x", "changed");
   farm_.observe(0, "cache/x");
@@ -100,7 +100,7 @@ TEST_F(IgnoreTest, what_is_ignored_from_now_on_stays_everywhere) {
   EXPECT_EQ(farm_.shown(0, "cache/x"), "changed");
   EXPECT_EQ(farm_.shown(1, "cache/x"), "(nothing)");
   EXPECT_EQ(farm_.shown(2, "cache/x"), "bytes");
-  for (const std::size_t n : {0, 1, 2}) {
+  for (const std::size_t n : {0u, 1u, 2u}) {
     EXPECT_EQ(farm_.machines[n].index->get(1, "cache/x")->live->content.kind, Kind::file) << n;
     EXPECT_EQ(pending(farm_, n), 0u) << n;
   }
@@ -117,7 +117,7 @@ TEST_F(IgnoreTest, what_is_ignored_no_more_is_synced_again_and_nothing_is_delete
   EXPECT_EQ(farm_.shown(1, "theirs"), "first");
   rule(farm_, 1, "");
   farm_.advance(5000);
-  for (const std::size_t n : {0, 1, 2}) {
+  for (const std::size_t n : {0u, 1u, 2u}) {
     EXPECT_EQ(farm_.shown(n, "gone"), "first") << n;
     EXPECT_EQ(farm_.shown(n, "changed"), "second") << n;
     EXPECT_EQ(farm_.shown(n, "same"), "first") << n;
@@ -127,7 +127,7 @@ TEST_F(IgnoreTest, what_is_ignored_no_more_is_synced_again_and_nothing_is_delete
 }
 
 TEST_F(IgnoreTest, a_directory_deleted_elsewhere_stays_while_something_ignored_is_in_it) {
-  for (const std::size_t n : {0, 1, 2}) rule(farm_, n, "*.tmp\n");
+  for (const std::size_t n : {0u, 1u, 2u}) rule(farm_, n, "*.tmp\n");
   make(farm_, 0, "d");
   upload(farm_, 0, "d/a.jpg", "picture");
   upload(farm_, 1, "d/b.tmp", "scratch");
@@ -152,7 +152,7 @@ TEST_F(IgnoreTest, a_directory_deleted_elsewhere_stays_while_something_ignored_i
 TEST_F(IgnoreTest, a_removed_directory_takes_its_ignored_entries_with_it_here_only) {
   make(farm_, 0, "d");
   upload(farm_, 0, "d/a.tmp", "scratch");
-  for (const std::size_t n : {0, 1, 2}) rule(farm_, n, "*.tmp\n");
+  for (const std::size_t n : {0u, 1u, 2u}) rule(farm_, n, "*.tmp\n");
   farm_.machines[0].disk->app_remove("d/a.tmp");
   remove(farm_, 0, "d");
   for (int i = 0; i < 40; ++i) farm_.advance(500);

@@ -10,7 +10,7 @@ using Farm = testing::ReplicaFarm;
 
 TEST(PushTest, WhatTheLaneDidNotTakeIsAskedForAsSoonAsItHasRoom) {
   Farm farm(2);
-  for (std::size_t n : {0, 1}) farm.feed(n, ScanFinished{1});
+  for (std::size_t n : {0u, 1u}) farm.feed(n, ScanFinished{1});
   farm.link_all();
   farm.upload(0, "first", "taken");
   farm.run();

@@ -165,6 +165,19 @@ TEST_F(Ready, who_asks_puts_no_tick_off) {
   EXPECT_EQ(replica(0).next_tick_ms(), due);
 }
 
+TEST_F(Ready, one_of_two_goes_on_alone_but_does_not_begin_alone) {
+  farm_.feed(1, ScanFinished{1});
+  for (int i = 0; i < 10; ++i) farm_.advance(1'000);
+  EXPECT_EQ(of(1).state, State::starting);
+  EXPECT_THAT(of(1).reason, HasSubstr("no member is linked"));
+  start();
+  ASSERT_EQ(of(1).state, State::ready) << of(1).reason;
+  farm_.restart(1);
+  farm_.feed(1, ScanFinished{1});
+  for (int i = 0; i < 10; ++i) farm_.advance(1'000);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+}
+
 TEST_F(Ready, drain_ends_when_another_member_has_everything) {
   start();
   farm_.upload(0, "a", "x");

@@ -19,7 +19,7 @@ std::vector<std::string> staged(Farm& farm, std::size_t n) {
 
 TEST(StageDropTest, WhatWasFetchedOfAnAbandonedContentGoes) {
   Farm farm(2);
-  for (std::size_t n : {0, 1}) farm.feed(n, ScanFinished{1});
+  for (std::size_t n : {0u, 1u}) farm.feed(n, ScanFinished{1});
   farm.link_all();
   std::size_t pieces = 0;
   farm.held = [&](const Farm::Packet& p) { return p.is<Piece>() && pieces++ > 0; };

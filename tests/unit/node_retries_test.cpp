@@ -10,7 +10,7 @@ using Farm = testing::ReplicaFarm;
 
 TEST(RetriesTest, AnAttemptGivenUpForAVersionThatFoundNoRoomIsNotTheLast) {
   Farm farm(2);
-  for (std::size_t n : {0, 1}) farm.feed(n, ScanFinished{1});
+  for (std::size_t n : {0u, 1u}) farm.feed(n, ScanFinished{1});
   farm.link_all();
   const auto pass = [&](unsigned seconds) {
     for (unsigned i = 0; i < seconds; ++i) farm.advance(1000);

@@ -28,7 +28,7 @@ TEST(DueTimesTest, GivesWhatIsDueAndKeepsItUntilItIsSettled) {
 class DirectoryTimesTest : public ::testing::Test {
  protected:
   DirectoryTimesTest() {
-    for (std::size_t n : {0, 1}) farm_.feed(n, ScanFinished{1});
+    for (std::size_t n : {0u, 1u}) farm_.feed(n, ScanFinished{1});
     farm_.link_all();
     farm_.machines[0].disk->app_make_directory("d");
     farm_.observe(0, "d");

@@ -11,7 +11,7 @@ using Farm = testing::ReplicaFarm;
 class WaitTest : public ::testing::Test {
  protected:
   WaitTest() {
-    for (std::size_t n : {0, 1}) farm_.feed(n, ScanFinished{1});
+    for (std::size_t n : {0u, 1u}) farm_.feed(n, ScanFinished{1});
     farm_.link_all();
     for (int i = 0; i < 5; ++i) farm_.advance(1000);
   }
