@@ -12,8 +12,6 @@ using std::chrono::milliseconds;
 constexpr std::size_t kSmallest = 32 * 1024;
 constexpr std::size_t kStep = 16 * 1024;
 constexpr std::size_t kDatagram = 1372;
-constexpr unsigned kRest =
-    2;  // rounds: a loss shows only after ENet's time-out, more than one round trip later
 constexpr std::size_t kLargest = limits::link_window_bytes;
 constexpr std::size_t kLargestNear =
     limits::link_window_bytes / 4;  // below kNearMs more would only queue up in the kernel

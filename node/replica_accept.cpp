@@ -229,7 +229,8 @@ void Replica::Impl::ensure_version(const Conflict& entry) {
 // Not at once, and never while an apply may be filing the same bytes: an entry that was resolved is often followed by the next one.
 void Replica::Impl::next_drops() {
   for (auto it = drops.begin(); it != drops.end();) {
-    auto& [hash, drop] = *it;
+    const Hash128& hash = it->first;
+    auto& drop = it->second;
     if (drop.under_way || now.mono_ms < drop.at_ms) {
       ++it;
       continue;

@@ -70,7 +70,7 @@ void get(Reader& r, Entries::Item& i) {
   else
     i.entry = read_conflict(r);
   if (r.u8() == 0) return;
-  auto& a = i.attachment.emplace();
+  auto& a = i.attachment.emplace(Entries::Attachment{});
   a.encoding = get_encoding(r);
   a.bytes = r.bytes(limits::inline_content_bytes);
 }

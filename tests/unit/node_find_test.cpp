@@ -56,7 +56,7 @@ TEST_F(FindTest, a_record_that_has_not_come) {
   farm_.upload(0, "p", "bytes");
   farm_.run();
   lose<Entries>();  // a full lane did not take them
-  for (const std::size_t peer : {1, 2}) farm_.feed(0, SendRefused{Farm::node(peer), Lane::small});
+  for (const std::size_t peer : {1u, 2u}) farm_.feed(0, SendRefused{Farm::node(peer), Lane::small});
   farm_.held = nullptr;
   const auto find = farm_.find(1, "p");
   farm_.run();
