@@ -17,8 +17,9 @@ bool Replica::Impl::shows(FolderId folder, const std::string& path, const Dot& d
 void Replica::Impl::on(Peer& peer, Probe& m) {
   const std::pair key{peer.node, m.id};
   if (probes.size() >= tuning::probes_max) return;  // it counts as lacking: the asker's time-out says so
+  const PathKey about{m.folder, m.path};  // the probe goes with its answer
   probes[key] = {peer.node, std::move(m), 0, now.mono_ms + tuning::probe_ms};
-  path_changed(probes[key].probe.folder, probes[key].probe.path);
+  path_changed(about.folder, about.path);
 }
 
 void Replica::Impl::path_changed(FolderId folder, const std::string& path) {
