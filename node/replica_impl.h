@@ -322,6 +322,8 @@ struct Replica::Impl {
   void begin_work(const PathKey& key, const PathEntry& entry, const NodeId& from, std::shared_ptr<const Bytes> bytes,
                   std::shared_ptr<const Bytes> delta);
   void apply_work(const PathKey& key, Work& work);
+  void made_parent(FolderId folder, const std::string& path);
+  void made_parents_of(const PathKey& key);
   void drop_made_parent(FolderId folder, const std::string& path);
   void load_intents();
   void look_for_intents();

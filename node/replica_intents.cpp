@@ -70,10 +70,20 @@ bool Replica::Impl::take_intent(const PathKey& key, const Observation& o, PathEn
       return false;
     }
     index.put(key.folder, key.path, entry);
+    if (!deletion) made_parents_of(key);
     return true;
   }
   for (const Record& target : targets) unsure = std::max(unsure.value_or(Hlc{}), target.hlc);
   return false;
+}
+
+// The directories above it were made along with it, where the index knows of none: it may be looked at before they are.
+void Replica::Impl::made_parents_of(const PathKey& key) {
+  for (std::string_view above = parent_path(key.path); !above.empty() && key.path != kRootPath; above = parent_path(above)) {
+    const auto entry = index.get(key.folder, above);
+    if (entry && entry->disk) return;
+    made_parent(key.folder, std::string(above));
+  }
 }
 
 // What is there is nobody's business any more.

@@ -19,12 +19,14 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
   }
   if (publishing.contains(key))
     return;  // its delta is being made; if the file changed since, making it fails and it is looked at again
-  if (observation.state == Observation::State::absent && is_applying_below(key)) {
+  PathEntry entry = index.get(folder, path).value_or(PathEntry{});
+  const bool there = observation.state == Observation::State::present;
+  const bool new_directory = there && observation.disk.content.kind == Kind::directory && !entry.disk;  // made for what is applied in it?
+  if ((new_directory || observation.state == Observation::State::absent) && is_applying_below(key)) {
     look_after_applies.insert(key);
     return;
   }
   if (is_stale(key, observation, as_of)) return effects.push_back(LookAt{folder, path});
-  PathEntry entry = index.get(folder, path).value_or(PathEntry{});
   if (is_ignored(key, observation, entry)) {
     forget_intents(key);
     drop_awaited(key);
@@ -235,7 +237,8 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     path_changed(folder, o.path);
     return;
   }
-  if (o.disk.content.kind == Kind::file && !o.content && mode(folder) != FolderMode::receive_only && entry.disk &&
+  // Where it is not certain what was there, no delta is made: what is known of that now would be forgotten by then.
+  if (!unsure && o.disk.content.kind == Kind::file && !o.content && mode(folder) != FolderMode::receive_only && entry.disk &&
       entry.disk->state.content.kind == Kind::file) {
     const Hash128 base = entry.disk->state.content.hash;
     const auto signature = base == o.disk.content.hash ? nullptr : index.signature(base);

@@ -186,13 +186,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       effects.push_back(LookAt{key.folder, parent});
       continue;
     }
-    PathEntry above = index.get(key.folder, parent).value_or(PathEntry{});
-    DiskState made;
-    made.content = {.kind = Kind::directory, .mode = 0755};
-    above.disk = OnDisk{made, {}, {}, {}};
-    heal_unpublished(above);
-    index.put(key.folder, parent, above);
-    touch_parent(key.folder, parent);
+    made_parent(key.folder, parent);
   }
   switch (result.outcome) {
     case Outcome::applied: {
@@ -266,6 +260,17 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
       break;
   }
   end_work(key);
+}
+
+// A directory that an apply has made to hold what it is about: nobody's version.
+void Replica::Impl::made_parent(FolderId folder, const std::string& path) {
+  PathEntry entry = index.get(folder, path).value_or(PathEntry{});
+  DiskState made;
+  made.content = {.kind = Kind::directory, .mode = 0755};
+  entry.disk = OnDisk{made, {}, {}, {}};
+  heal_unpublished(entry);
+  index.put(folder, path, entry);
+  touch_parent(folder, path);
 }
 
 // A directory that was made only to hold children goes with the last of them, unless its own version has come meanwhile. The tombstone is
