@@ -62,7 +62,10 @@ void Replica::Impl::step(const Event& event, Now at) {
     }
     void operator()(const FolderStopped& e) {
       if (e.reason.empty()) {
-        if (r.stopped.erase(e.folder) > 0) r.backlog.insert(e.folder);
+        if (r.stopped.erase(e.folder) == 0) return;
+        r.backlog.insert(e.folder);
+        // While it was away nobody could see whether their bytes are there.
+        for (const Conflict& c : r.index.conflicts(e.folder, false, SIZE_MAX)) r.ensure_version(c);
       } else if (r.stopped[e.folder] != e.reason) {
         r.stopped[e.folder] = e.reason;
         r.end_awaiting(e.folder);

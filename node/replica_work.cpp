@@ -161,6 +161,9 @@ void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   const Content& old = work.expected.content;
   work.keep_displaced = old.kind == Kind::file && old.size > 0 &&
                         !holds(work.expected, work.target.content) && index.conflict_needs(old.hash);
+  // Its bytes would be filed just as those of before are being dropped.
+  const auto drop = work.keep_displaced ? drops.find(old.hash) : drops.end();
+  if (drop != drops.end() && drop->second.under_way) return content_failed(key, tuning::retry_min_ms);
   if (!remember_intent(work)) return content_failed(key, tuning::retry_min_ms);
   const JobId id =
       start_job(key.folder, key.path, false,
@@ -400,7 +403,16 @@ void Replica::Impl::version_job_done(VersionJob job, const FileOutcome& outcome)
   if (!entry || entry->resolved) return;
   const bool* has = std::get_if<bool>(&outcome);
   const auto* copied = std::get_if<Result<Staged>>(&outcome);
-  if ((has && *has) || (copied && *copied)) return;
+  if ((has && *has) || (copied && *copied)) {
+    if (copied) no_problem(loser.path);
+    return;
+  }
+  const bool full = copied && copied->error().code == Error::Code::full;
+  if (full || (copied && !job.copying)) {  // at once, they would be fetched and thrown away without end
+    problem(loser.path, full ? kNoSpace : copied->error().message);
+    later_versions.emplace(now.mono_ms + tuning::retry_max_ms, job.entry);
+    return;
+  }
   if (!job.copying) {
     const auto sources = index.paths_with(loser.folder, loser.content.hash, 1);
     if (!sources.empty()) {
