@@ -274,6 +274,7 @@ void Replica::Impl::end_fetch(Hash128 hash, bool ok) {
   fetches.erase(it);
   forget_wants(f);
   if (ok) vain_rounds.erase(f.hash);
+  if (ok && f.purpose == Fetch::For::version && f.size > limits::range_bytes) no_problem(f.path.path);
   if (f.purpose == Fetch::For::version) {
     for (const Conflict& c : index.conflicts_of(f.path.folder, f.path.path)) {
       if (c.resolved || c.loser.content.hash != hash) continue;
@@ -291,9 +292,9 @@ void Replica::Impl::end_fetch(Hash128 hash, bool ok) {
   const auto work = works.find(f.path);
   if (work == works.end()) return;
   if (!ok) {
-    if (retries.count(f.path) == 6)
+    if (!f.failed && retries.count(f.path) == 6)
       stuck_at(f.path, "no linked member has its content; waiting for one that does");
-    content_failed(f.path, links.empty() ? tuning::retry_max_ms : tuning::retry_min_ms);
+    content_failed(f.path, links.empty() || f.failed ? tuning::retry_max_ms : tuning::retry_min_ms);
     return content_in_vain(f);
   }
   if (f.encoding == Encoding::delta) {
