@@ -238,12 +238,12 @@ void Replica::Impl::measure_missing() {
     lag.missing += e.seq - have;
     missing.raise(e.actor, e.seq);
   }
-  if (missing.empty()) {
-    lag.mark = {};
-  } else if (lag.mark.empty() || own.covers(lag.mark)) {
-    lag.mark = std::move(missing);
-    lag.mark_ms = now.mono_ms;
+  VersionVector left;  // of the mark: what is here, or went with the only member that knew of it, is missing no longer
+  for (const auto& e : lag.mark.entries()) {
+    if (own.get(e.actor) < e.seq) left.raise(e.actor, std::min(e.seq, missing.get(e.actor)));
   }
+  if (left.empty()) left = std::move(missing), lag.mark_ms = now.mono_ms;
+  lag.mark = std::move(left);
 }
 
 const Readiness& Replica::readiness() const { return impl_->readiness; }

@@ -312,6 +312,27 @@ TEST_F(CutOff, one_that_returns_needs_every_file) {
   EXPECT_EQ(of(0).state, State::ready) << of(0).reason;
 }
 
+// What only a member knew of that is gone now must not age what another one has just written.
+TEST_F(CutOff, what_a_member_took_along_is_not_missing_any_more) {
+  start();
+  farm_.cut(1, 2), farm_.cut(0, 2);
+  farm_.upload(2, "a", "x");
+  farm_.held = [](const ReplicaFarm::Packet& p) { return p.to == 0 && p.is<Entries>(); };
+  farm_.link(0, 2);  // the greeting tells what there is
+  farm_.run();
+  farm_.advance(6'000);
+  ASSERT_GE(of(0).missing_ms, 5'000u);
+  farm_.cut(0, 1);
+  farm_.upload(1, "b", "y");
+  farm_.link(0, 1);
+  farm_.run();
+  farm_.advance(300);
+  farm_.cut(0, 2);
+  farm_.advance(300);
+  EXPECT_GE(of(0).missing, 1u);
+  EXPECT_LT(of(0).missing_ms, 1'000u);
+}
+
 TEST_F(CutOff, wait_counts_who_was_ready_a_moment_ago) {
   start();
   farm_.cut(0, 1), farm_.cut(1, 2);
