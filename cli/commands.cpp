@@ -104,6 +104,11 @@ int tell(const Command& command, const RestoreReply& reply) {
   print(command.json ? json_text(reply) + "\n" : fmt::format("restored {}\n", printable(reply.path)));
   return kDone;
 }
+int tell(const Command& command, const EvictReply& reply) {
+  print(command.json ? json_text(reply) + "\n"
+                     : fmt::format("{} is not a member any more; its files stay on its disk\n", printable(reply.name)));
+  return kDone;
+}
 int tell(const Command& command, const RevertReply& reply) {
   print(command.json ? json_text(reply) + "\n" : fmt::format("reverting {} path{}\n", reply.paths, reply.paths == 1 ? "" : "s"));
   return kDone;
@@ -141,9 +146,30 @@ int tell(const Command& command, const DrainReply& reply) {
     if (!command.json) print(render(reply));
     return kDone;
   }
+  if (reply.state == NodeState::stopped) {
+    fmt::print(stderr, "syncline: timed out: this node has left, and no other has heard of it yet; let it run until one has\n");
+    return kTimedOut;
+  }
   fmt::print(stderr, "syncline: timed out: {}; the node goes on draining until `syncline resume`\n",
              printable(why_not_drained(reply)));
   return kTimedOut;
+}
+
+// The node tells now and then how far it is, so that a dead one is noticed.
+int run(const Command& command, const RunVerify& verify) {
+  VerifyRequest request{.repair = verify.repair};
+  for (;;) {
+    const auto reply = ask(command.home, request, kAnswerMs + request.timeout_ms);
+    if (!reply) return failed(reply.error());
+    request.run = reply->run;
+    if (!reply->done) continue;
+    print(command.json ? json_text(*reply) + "\n" : render(*reply));
+    const std::uint64_t left = reply->damaged_count + reply->unreadable_count - reply->repaired;
+    if (left == 0) return kDone;
+    fmt::print(stderr, "syncline: {} file{} damaged or unreadable{}\n", left, left == 1 ? " is" : "s are",
+               verify.repair ? "; `syncline status` says what keeps them from being repaired" : "; repair with: syncline verify --repair");
+    return kFailed;
+  }
 }
 
 int run(const Command& command, const Ask& request) {

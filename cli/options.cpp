@@ -20,7 +20,7 @@ struct Values {
   std::string home, folder, token, name, listen, http, id, as, path, folder_name, ttl = "1h", nodes = "all",
                                                                                   timeout = "5s", drain_timeout = "1m";
   std::uint32_t uses = 1;
-  bool json = false, watch = false, durable = false;
+  bool json = false, repair = false, watch = false, durable = false;
   LbCommands lb;
 };
 
@@ -81,7 +81,7 @@ CLI::App* add_command(CLI::App& above, const char* name, const char* help, Value
 }
 
 struct Commands {
-  CLI::App *init, *run, *cluster, *invite, *join, *members, *status, *conflicts, *show, *diff, *restore,
+  CLI::App *init, *run, *cluster, *invite, *join, *members, *status, *conflicts, *show, *diff, *restore, *leave, *evict, *verify,
       *drop, *wait, *drain, *resume, *folder, *folders, *revert;
 };
 
@@ -109,7 +109,7 @@ Commands add_commands(CLI::App& app, Values& v) {
   c.init = app.add_subcommand("init", "found a cluster with this folder; starts nothing");
   add_setup_options(c.init, v);
   c.run = app.add_subcommand("run", "run the node in the foreground");
-  c.cluster = app.add_subcommand("cluster", "invite, join, members");
+  c.cluster = app.add_subcommand("cluster", "invite, join, members, leave, evict");
   c.cluster->require_subcommand(1);
   c.invite =
       add_command(*c.cluster, "invite", "print a token for `syncline cluster join` on another machine", v);
@@ -122,6 +122,12 @@ Commands add_commands(CLI::App& app, Values& v) {
   c.join->add_option("TOKEN", v.token, "what `invite` printed; - reads it from standard input")->required();
   add_setup_options(c.join, v);
   c.members = add_command(*c.cluster, "members", "who belongs to the cluster", v);
+  c.leave = add_command(*c.cluster, "leave", "take this node out of the cluster once another one has everything", v);
+  c.leave->add_option("--timeout", v.drain_timeout, "give up after; the node is out of service then, and still a member")
+      ->check(duration(limits::wait_timeout_ms))
+      ->capture_default_str();
+  c.evict = add_command(*c.cluster, "evict", "take another node out, which may be lost: no member talks to it again", v);
+  c.evict->add_option("NODE", v.id, "its name, or the start of its id")->required();
   c.status = add_command(app, "status", "this node, its peers, lag, transfers, what is wrong", v);
   c.status->add_flag("--watch", v.watch, "again every second, until Ctrl-C");
   add_conflicts(app, v, c);
@@ -133,6 +139,8 @@ Commands add_commands(CLI::App& app, Values& v) {
       ->check(duration(limits::wait_timeout_ms))
       ->capture_default_str();
   c.wait->add_option("--folder", v.folder_name, "the folder of this name");
+  c.verify = add_command(app, "verify", "hash everything again, compare with the cluster", v);
+  c.verify->add_flag("--repair", v.repair, "fetch what is damaged from another node");
   c.folder = app.add_subcommand("folder", "list, revert");
   c.folder->require_subcommand(1);
   c.folders = add_command(*c.folder, "list", "the folders of this node, and what their modes keep back", v);
@@ -176,6 +184,10 @@ Command command_of(const Commands& c, const Values& v) {
     out.what = Ask(InviteRequest{v.uses, parse_duration_ms(v.ttl).value_or(0)});
   } else if (c.members->parsed()) {
     out.what = Ask(MembersRequest{});
+  } else if (c.leave->parsed()) {
+    out.what = Ask(LeaveRequest{parse_duration_ms(v.drain_timeout).value_or(0)});
+  } else if (c.evict->parsed()) {
+    out.what = Ask(EvictRequest{v.id});
   } else if (c.status->parsed()) {
     out.what = ShowStatus{v.watch};
   } else if (c.folders->parsed()) {
@@ -194,6 +206,8 @@ Command command_of(const Commands& c, const Values& v) {
     out.what = Ask(ConflictsRequest{v.folder_name});
   } else if (c.drain->parsed()) {
     out.what = Ask(DrainRequest{parse_duration_ms(v.drain_timeout).value_or(0)});
+  } else if (c.verify->parsed()) {
+    out.what = RunVerify{v.repair};
   } else if (c.resume->parsed()) {
     out.what = Ask(ResumeRequest{});
   } else {

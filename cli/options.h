@@ -18,6 +18,9 @@ struct StartNode {  // init, join, run: handed to synclined, with these argument
 struct ShowStatus {
   bool watch = false;
 };
+struct RunVerify {
+  bool repair = false;
+};
 struct ShowFolders {};
 struct ShowDiff {
   std::string id;
@@ -36,7 +39,7 @@ struct ImportRsync {
 using Ask = ControlRequest;  // everything else is one request and its answer
 
 struct Command {
-  std::variant<StartNode, ShowStatus, ShowFolders, ShowDiff, PrintLb, CheckLb, ImportRsync, Ask> what;
+  std::variant<StartNode, ShowStatus, RunVerify, ShowFolders, ShowDiff, PrintLb, CheckLb, ImportRsync, Ask> what;
   std::string home;  // of the node; not used by StartNode, whose arguments name it
   bool json = false;
 };

@@ -19,6 +19,7 @@ std::string render(const ConflictShowReply& conflict);
 std::string render(const WaitReply& wait);
 std::string render(const ReadyReply& ready);
 std::string render(const DrainReply& drain);
+std::string render(const VerifyReply& verify);
 
 std::string human_size(std::uint64_t bytes);        // "0 B", "1.5 KiB", "12 MiB"
 std::string human_count(std::uint64_t n);           // "12,345"

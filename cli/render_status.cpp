@@ -158,8 +158,22 @@ std::string render(const WaitReply& wait) {
 }
 
 std::string render(const DrainReply& drain) {
-  return name_line("drained; have everything", drain.have) + name_line("may lack something", drain.lacking) +
+  const bool left = drain.state == NodeState::stopped;
+  return name_line(left ? "left the cluster; have everything" : "drained; have everything", drain.have) + name_line("may lack something", drain.lacking) +
          name_line("absent", drain.absent);
+}
+
+std::string render(const VerifyReply& v) {
+  std::string out = fmt::format("read {} file{} ({}) and {} kept version{}\n", human_count(v.files), v.files == 1 ? "" : "s",
+                                human_size(v.bytes), human_count(v.kept), v.kept == 1 ? "" : "s");
+  if (v.changed > 0) out += fmt::format("passed over, for they are being changed: {}\n", human_count(v.changed));
+  if (v.pending > 0) out += fmt::format("on their way to this node: {}\n", human_count(v.pending));
+  for (const std::string& path : v.damaged) out += fmt::format("damaged: {}\n", printable(path));
+  for (const std::string& path : v.unreadable) out += fmt::format("cannot be read: {}\n", printable(path));
+  if (v.repair && v.damaged_count > 0)
+    out += fmt::format("repaired: {} of {}\n", human_count(v.repaired), human_count(v.damaged_count));
+  return out + name_line("with the same versions", v.agree) + name_line("with others, at this moment", v.differ) +
+         name_line("not linked", v.absent);
 }
 
 }  // namespace syncline

@@ -158,6 +158,8 @@ Status Daemon::run() {
   apply_rate();
   drain_alarm_ = &loop_.alarm([this] { check_drains(); });
   resume_alarm_ = &loop_.alarm([] {});  // cycle() looks
+  leave_alarm_ = &loop_.alarm([] {});
+  verify_alarm_ = &loop_.alarm([] {});
   loop_.watch(transport_->fd(), [] {});
   loop_.on_stop_signal([this] {
     stopping_ = true;
@@ -196,6 +198,8 @@ void Daemon::cycle() {
   for (const std::string& path : std::exchange(applied_, {})) folder_->applied(path);
   check_drains();
   check_resumes();
+  check_leaves();
+  check_verify();
   transport_->flush();
   service_->set(next);
   const Now at = now();
@@ -313,6 +317,7 @@ void Daemon::link_up(const NodeId& peer) {
 void Daemon::link_down(const NodeId& peer, const std::string& reason) {
   link_since_[peer] = Clock::now();
   link_up_.erase(peer);
+  members_changed_ = true;  // one that has left is listed as long as it is linked
   std::erase_if(overflow_, [&](const auto& o) { return o.first.first == peer; });
   spdlog::info("link to {} is down: {}", name_of(peer), reason);
   tell(LinkDown{peer});

@@ -57,9 +57,26 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   std::string name_of(const NodeId& node) const;
   std::string writer_name(const ActorId& actor) const;
 
+  // daemon_leave.cpp
+  struct Verify;  // daemon_verify.cpp, as the following
+  void verify(const VerifyRequest& request, ControlAnswer answer);
+  void go_on_verifying();
+  void check_verify();
+  void compare_with_peers(VerifyReply& reply) const;
+
+  bool is_gone() const;
+  bool keeps_links() const;
+  void put_departure(const NodeId& node, MemberState state, const NodeId& by);
+  void leave(const LeaveRequest& request, ControlAnswer answer);
+  void check_leaves();
+  Result<ControlReply> on(const EvictRequest& request);
+  void disowned(const NodeId& peer) override;
+
   // TransportHandler
   void link_up(const NodeId& peer) override;
   void link_down(const NodeId& peer, const std::string& reason) override;
+  void dial_failed(const NodeId& peer, const std::string& reason) override;
+  void caller_refused(const std::string& address, const std::string& reason) override;
   void received(const NodeId& peer, Lane lane, BytesView message) override;
   void writable(const NodeId& peer, Lane lane) override;
   std::optional<Key32> token_secret(const std::array<std::uint8_t, 8>& token_id) override;
@@ -86,6 +103,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   void apply_rate();
 
   // daemon_ready.cpp
+  static constexpr std::chrono::milliseconds kOverdueAgain{200};
   Result<ControlReply> on(const ReadyRequest& request);
   void resume(ControlAnswer answer);
   void check_resumes();
@@ -138,6 +156,8 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   std::optional<std::uint64_t> rate_;  // of uploads, as last told to the transport
   Loop::Alarm* drain_alarm_ = nullptr;
   Loop::Alarm* resume_alarm_ = nullptr;
+  Loop::Alarm* leave_alarm_ = nullptr;
+  Loop::Alarm* verify_alarm_ = nullptr;
 
   std::vector<Member> members_;  // verified, this node first
   std::string members_saved_;         // text of HOME/members
@@ -160,7 +180,9 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
     Clock::time_point deadline;
   };
   std::map<std::uint64_t, PendingWait> waits_;
-  std::vector<PendingWait> drains_, resumes_;
+  std::vector<PendingWait> drains_, resumes_, leaves_, verifiers_;
+  std::shared_ptr<Verify> verify_;  // the last one
+  std::uint64_t verify_runs_ = 0;
   bool drain_was_early_ = false;
   std::map<std::uint64_t, std::vector<FindAnswer>> finds_;
   struct Rate {

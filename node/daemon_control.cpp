@@ -23,11 +23,12 @@ constexpr FolderId kFolder = 1;
 void Daemon::handle(const ControlRequest& request, ControlAnswer answer) {
   if (const auto* w = std::get_if<WaitRequest>(&request)) return wait(*w, std::move(answer));
   if (const auto* d = std::get_if<DrainRequest>(&request)) return drain(*d, std::move(answer));
+  if (const auto* v = std::get_if<VerifyRequest>(&request)) return verify(*v, std::move(answer));
+  if (const auto* l = std::get_if<LeaveRequest>(&request)) return leave(*l, std::move(answer));
   if (std::holds_alternative<ResumeRequest>(request)) return resume(std::move(answer));
   answer(std::visit(
       [this](const auto& r) -> Result<ControlReply> {
-        using T = std::decay_t<decltype(r)>;
-        if constexpr (std::is_same_v<T, WaitRequest> || std::is_same_v<T, DrainRequest> || std::is_same_v<T, ResumeRequest>)
+        if constexpr (!requires { this->on(r); })
           return Done{};
         else
           return on(r);

@@ -44,24 +44,34 @@ void Daemon::update_members() {
   for (const Member& m : home_.members) all[m.node] = m;
   for (const auto& [path, value] : replica_->values("members")) {
     const auto m = decode_member(value);
-    if (m && member_path(m->node) == path && verify(*m, home_.cluster.cluster))
+    if (m && member_path(m->node) == path && syncline::verify(*m, home_.cluster.cluster))
       all[m->node] = *m;
     else
       spdlog::warn("a member record that does not verify was ignored: {}", path);
   }
+  for (const auto& [path, value] : replica_->values("gone")) {
+    const auto gone = decode_departure(value);
+    if (!gone || departure_path(gone->node) != path) spdlog::warn("a departure that is malformed was ignored: {}", path);
+    else if (const auto m = all.find(gone->node); m != all.end()) m->second.state = gone->state;
+  }
   members_.clear();
   std::vector<LinkPeer> peers;
+  std::vector<Member> saved;
   for (const auto& [node, m] : all) {
     if (node == home_.identity.node) {
       members_.insert(members_.begin(), m);
+      saved.push_back(m);
       continue;
     }
     members_.push_back(m);
-    if (m.state == MemberState::joined) peers.push_back({node, m.link_key, m.addresses});
+    const bool hangs_up = m.state == MemberState::left && link_up_.contains(node);  // itself, once it has heard that it was understood
+    if (m.state == MemberState::joined) saved.push_back(m);
+    peers.push_back({node, m.link_key, m.addresses, m.state != MemberState::joined && !hangs_up});
   }
+  if (!keeps_links()) peers.clear();
   transport_->set_peers(peers);
   // Beside the index, so that a node whose index had to be made anew still knows whom to trust and call.
-  if (std::string text = members_text(members_); text != members_saved_) {
+  if (std::string text = members_text(saved); text != members_saved_) {
     if (const Status s = write_private(home_.path + "/members", text); !s) spdlog::warn("{}", s.error().message);
     else members_saved_ = std::move(text);
   }
@@ -81,6 +91,12 @@ std::string Daemon::name_of(const NodeId& node) const {
 std::string Daemon::writer_name(const ActorId& actor) const {
   const NodeId node = replica_->node_of(actor);
   return node.is_zero() ? to_hex(actor) : name_of(node);
+}
+
+void Daemon::dial_failed(const NodeId& peer, const std::string& reason) { spdlog::warn("no link to {}: {}", name_of(peer), reason); }
+
+void Daemon::caller_refused(const std::string& address, const std::string& reason) {
+  spdlog::info("a caller at {} was sent away: it {}", address, reason);
 }
 
 // ---- newcomers

@@ -11,7 +11,6 @@ constexpr FolderId kFolder = 1;
 // An agent's "drain" lasts until "ready", which would also undo what an administrator told the balancer by
 // hand: it is said for a while only, and every balancer asks more often than that.
 constexpr std::chrono::seconds kSayReady{60};
-constexpr std::chrono::milliseconds kOverdueAgain{200};
 constexpr std::chrono::seconds kResumed{2};  // for the others to say that they count on this node again
 
 NodeState state_of(Readiness::State state) {

@@ -158,7 +158,7 @@ void LinkConnection::peer_closed(std::uint32_t code) {
   if (closing_)
     reason_ = "done";
   else
-    reason_ = describe(code);
+    reason_ = describe(code), disowned_ = static_cast<LinkEnd>(code) == LinkEnd::not_member;
 }
 
 void LinkConnection::take_chunk(std::size_t lane, BytesView chunk) {

@@ -80,6 +80,7 @@ class LinkConnection final : private EnetWire {
   // Over: nothing may be called any more but the destructor and end().
   bool over() const { return !reason_.empty(); }
   const std::string& reason() const { return reason_; }
+  bool disowned() const { return disowned_; }  // the other side ended it because it does not list this node
   // Ends it, telling the peer `code` unless it is LinkEnd::none.
   void end(LinkEnd code, const std::string& reason, Clock::time_point now);
   // Ends it when all that was queued has arrived.
@@ -125,6 +126,7 @@ class LinkConnection final : private EnetWire {
   Clock::time_point paced_until_ = Clock::time_point::max();  // what waits in the lanes waits for this only
   bool confirmed_, up_ = false, finishing_ = false, closing_ = false;
   bool touched_ = true;  // since the last pump()
+  bool disowned_ = false;
   std::string reason_;
   std::array<LaneSender, kLanes> lanes_;
   std::array<LaneReceiver, kLanes> receivers_;

@@ -152,6 +152,15 @@ std::uint64_t Replica::Impl::next_tick() const {
   return std::max(due, ticked_ms + 1);
 }
 
+static constexpr const char* kLeft = "this node has left the cluster";
+static constexpr const char* kEvicted = "this node was evicted from the cluster; to come back it joins with a new home";
+
+// Empty: it is a member.
+const std::string& Replica::Impl::why_departed() const {
+  member_ids();
+  return departed;
+}
+
 const std::vector<NodeId>& Replica::Impl::member_ids() const {
   if (members_known) return members;
   members_known = true;
@@ -163,6 +172,14 @@ const std::vector<NodeId>& Replica::Impl::member_ids() const {
   }
   std::sort(members.begin(), members.end());
   members.erase(std::unique(members.begin(), members.end()), members.end());
+  departed.clear();
+  for (const auto& [path, entry] : index.below(kClusterFolder, "gone", "", limits::members)) {
+    if (!entry.live || entry.live->content.kind != Kind::value) continue;
+    const auto gone = decode_departure(entry.live->content.target);
+    if (!gone || departure_path(gone->node) != path) continue;
+    std::erase(members, gone->node);
+    if (gone->node == options.self) departed = gone->state == MemberState::left ? kLeft : kEvicted;
+  }
   return members;
 }
 

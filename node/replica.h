@@ -157,6 +157,11 @@ class Replica {
   // Gives up what was changed here at `path` in a receive-only folder (empty: everywhere): the path becomes what it is on the
   // others, or nothing. Returns how many paths; Error::not_found: nothing was changed there.
   Result<std::size_t> revert(FolderId folder, const std::string& path, Now now);
+  // The bytes at `path` are not what they were, though the file is as it was left (`known`): they hash to `found` now. The live version is
+  // brought again, from another member. Error::refused: the path is not at rest any more.
+  Status repair(FolderId folder, const std::string& path, const DiskState& known, const Hash128& found, Now now);
+  // The bytes of these losers are not here any more; they are fetched again.
+  void refetch_kept(FolderId folder, const Hash128& content);
   // Starts a wait for the version that is on this node's disk. Error::not_found: nothing there; refused: it is not published.
   Result<std::uint64_t> start_wait(FolderId folder, const std::string& path, const WaitGoal& goal, Now now);
   WaitView wait_state(std::uint64_t wait) const;

@@ -263,6 +263,32 @@ std::vector<HeldView> Replica::held(FolderId folder, std::size_t limit) const {
   return out;
 }
 
+// ---- repair
+// ---------------------------------------------------------------------------------------------------------
+
+// What is there is nobody's version. Who edits it before it is whole again has not seen the version (its base tells): that becomes a conflict.
+Status Replica::repair(FolderId folder, const std::string& path, const DiskState& known, const Hash128& found, Now now) {
+  Impl& r = *impl_;
+  r.now = now;
+  const PathKey key{folder, path};
+  auto entry = r.index.get(folder, path);
+  if (!entry || !entry->disk || !(entry->disk->state == known) || !entry->live || !(entry->live->dot == entry->disk->dot) ||
+      entry->held != Held::no || r.works.contains(key) || r.publishing.contains(key))
+    return fail(Error::Code::refused, path + " has changed meanwhile");
+  entry->disk->state.content.hash = found;
+  entry->disk->context.raise(entry->disk->dot);
+  entry->disk->dot = {};
+  r.index.put(folder, path, *entry);
+  r.start_work(folder, path, {}, nullptr, nullptr);
+  return {};
+}
+
+void Replica::refetch_kept(FolderId folder, const Hash128& content) {
+  for (const Conflict& c : impl_->index.conflicts(folder, false, SIZE_MAX)) {
+    if (c.loser.content.hash == content) impl_->ensure_version(c);
+  }
+}
+
 Result<std::size_t> Replica::revert(FolderId folder, const std::string& path, Now now) {
   Impl& r = *impl_;
   r.now = now;

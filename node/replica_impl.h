@@ -150,6 +150,7 @@ struct Replica::Impl {
   std::uint64_t settle_due_ms = 0;
   mutable std::vector<NodeId> members;  // of the cluster's own folder, while `members_known`
   mutable bool members_known = false;
+  mutable std::string departed;  // why this node is no member any more, or empty
 
   struct Drop { FolderId folder = 0; std::uint64_t at_ms = 0; bool under_way = false; };
   std::map<Hash128, Drop> drops;           // kept versions that nobody seems to need any more
@@ -169,6 +170,7 @@ struct Replica::Impl {
   void tick();
   std::uint64_t next_tick() const;
   const std::vector<NodeId>& member_ids() const;
+  const std::string& why_departed() const;
   void problem(const std::string& path, std::string text);
   void no_problem(const std::string& path);
   void log(bool warning, std::string text) { effects.push_back(LogLine{warning, std::move(text)}); }

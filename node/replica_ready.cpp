@@ -21,7 +21,9 @@ Readiness Replica::Impl::not_synced() const {
   }
   r.missing = lag.missing;
   r.missing_ms = lag.mark.empty() ? 0 : now.mono_ms - std::min(now.mono_ms, lag.mark_ms);
-  if (!stopped.empty()) {
+  if (!why_departed().empty()) {
+    r.reason = departed;
+  } else if (!stopped.empty()) {
     r.reason = "stopped: " + stopped.begin()->second;
   } else if (!clock_problem.empty()) {
     r.reason = clock_problem;

@@ -153,6 +153,7 @@ Result<std::uint64_t> Replica::start_wait(FolderId folder, const std::string& pa
   r.now = now;
   if (const auto stopped = r.stopped.find(folder); stopped != r.stopped.end())
     return fail(Error::Code::refused, "the folder is stopped: " + stopped->second);
+  if (!r.why_departed().empty()) return fail(Error::Code::refused, r.departed);
   if (!r.clock_problem.empty()) return fail(Error::Code::refused, r.clock_problem);
   const auto entry = r.index.get(folder, path);
   if (r.is_ignored(folder, path, Kind::file))

@@ -52,6 +52,10 @@ LinkTransport::~LinkTransport() {
   sodium_memzero(&options_.keys.secret, Key32::size);
 }
 
+static std::vector<std::string> called_at(const LinkPeer& peer) {
+  return peer.gone ? std::vector<std::string>{} : peer.addresses;
+}
+
 void LinkTransport::set_peers(const std::vector<LinkPeer>& peers) {
   const auto now = moment();
   std::unordered_map<NodeId, const LinkPeer*> wanted;
@@ -60,12 +64,15 @@ void LinkTransport::set_peers(const std::vector<LinkPeer>& peers) {
   for (auto at = peers_.begin(); at != peers_.end();) {
     Peer& peer = at->second;
     const auto found = wanted.find(at->first);
-    if (found != wanted.end() && found->second->public_key == peer.config.public_key) {
+    const bool stays = found != wanted.end() && found->second->public_key == peer.config.public_key;
+    if (stays && (peer.config.gone || !found->second->gone)) {
       ++at;
       continue;
     }
+    // Only to one that is gone it is said, for it believes it: who leaves takes all the others off its list.
+    const LinkEnd code = found != wanted.end() && found->second->gone ? LinkEnd::not_member : LinkEnd::finished;
     for (Id id : {peer.link, peer.unproven})
-      if (LinkConnection* link = live(id)) link->end(LinkEnd::not_member, "no longer a member", now);
+      if (LinkConnection* link = live(id)) link->end(code, "no longer a member", now);
     forget_calls(peer.dialler);
     node_of_key_.erase(peer.config.public_key);
     at = peers_.erase(at);
@@ -74,10 +81,10 @@ void LinkTransport::set_peers(const std::vector<LinkPeer>& peers) {
     const auto found = peers_.find(node);
     if (found != peers_.end()) {
       found->second.config = *peer;
-      found->second.dialler.set_addresses(peer->addresses);
+      found->second.dialler.set_addresses(called_at(*peer));
       continue;
     }
-    peers_.emplace(node, Peer{*peer, LinkDialler(peer->addresses), 0, 0, 0, 0, {}, {}});
+    peers_.emplace(node, Peer{*peer, LinkDialler(called_at(*peer)), 0, 0, 0, 0, {}, {}});
     node_of_key_[peer->public_key] = node;
   }
   socket_->wake_at(now);

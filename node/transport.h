@@ -28,6 +28,7 @@ struct LinkPeer {
   NodeId node;
   Key32 public_key;                    // X25519, certified by the member list
   std::vector<std::string> addresses;  // "HOST:PORT" or "[V6]:PORT", tried in turn; may be empty (then it must call us)
+  bool gone = false;  // no member any more: it is not called, and when it calls it gets no link, but proof that it is gone (disowned())
 };
 
 // One use of `cluster join`: what the newcomer's side of the link needs, from the token.
@@ -53,6 +54,8 @@ class TransportHandler {
   virtual ~TransportHandler() = default;
   virtual void link_up(const NodeId& peer) = 0;
   virtual void link_down(const NodeId& peer, const std::string& reason) = 0;
+  // The member has ended a link, which proved that it is who it is, because it does not list this node as a member any more.
+  virtual void disowned(const NodeId& /*peer*/) {}
   // A call to a member led nowhere, and why (one line); it is called again all the same. Said once per reason.
   virtual void dial_failed(const NodeId& /*peer*/, const std::string& /*reason*/) {}
   // Somebody who knows this node's key called and was sent away (not a member, wrong token, ...). At most one a second.

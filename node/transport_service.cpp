@@ -98,7 +98,8 @@ void LinkTransport::serve(Id id) {
 void LinkTransport::on_proven(LinkConnection& link) {
   if (link.identity().role != LinkConnection::Role::member) return;
   const auto found = peers_.find(link.identity().node);
-  if (found == peers_.end()) return link.end(LinkEnd::not_member, "no longer a member", now_);
+  if (found == peers_.end()) return link.end(LinkEnd::finished, "no longer a member", now_);
+  if (found->second.config.gone) return link.end(LinkEnd::not_member, "no longer a member", now_);
   Peer& peer = found->second;
   if (peer.unproven == link.identity().id) peer.unproven = 0;
   LinkConnection* other = live(peer.link);
@@ -182,6 +183,7 @@ void LinkTransport::report_end(LinkConnection& link) {
     if (peer.link == who.id) peer.link = 0;
     if (link.up()) peer.dialler.restart(now_, kReconnect);
   }
+  if (link.disowned()) handler_.disowned(who.node);
   if (link.up()) handler_.link_down(who.node, link.reason());
 }
 

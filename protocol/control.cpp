@@ -17,7 +17,7 @@ using json::Json;
 std::string_view request_name(const ControlRequest& request) {
   static constexpr std::array<std::string_view, std::variant_size_v<ControlRequest>> words{
       "status", "ready", "members", "invite", "conflicts", "show", "restore", "drop", "wait", "revert",
-      "drain", "resume"};
+      "drain", "resume", "leave", "evict", "verify"};
   return words[request.index()];
 }
 
@@ -59,6 +59,10 @@ Status check(const WaitRequest& wait) {
 }
 Status check(const InviteRequest& invite) {
   if (invite.uses == 0 || invite.ttl_ms == 0) return fail(Error::Code::invalid, "0 uses or no time to live");
+  return {};
+}
+Status check(const EvictRequest& evict) {
+  if (evict.node.empty()) return fail(Error::Code::invalid, "\"node\" is missing");
   return {};
 }
 template <class T>
@@ -161,6 +165,8 @@ template Result<RestoreReply> decode_reply(std::string_view);
 template Result<WaitReply> decode_reply(std::string_view);
 template Result<RevertReply> decode_reply(std::string_view);
 template Result<DrainReply> decode_reply(std::string_view);
+template Result<EvictReply> decode_reply(std::string_view);
+template Result<VerifyReply> decode_reply(std::string_view);
 
 std::string json_text(const ControlReply& reply, int indent) {
   Json object = std::visit([](const auto& r) { return json::to_json(r); }, reply);

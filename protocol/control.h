@@ -186,6 +186,45 @@ struct DrainRequest {  // Error::refused: there is no other member
   std::uint64_t timeout_ms = 60'000;  // at most limits::wait_timeout_ms
   bool operator==(const DrainRequest&) const = default;
 };
+// Takes the node out of service as DrainRequest does, then out of the cluster, for good. DrainReply::state is `stopped` once it has left.
+struct LeaveRequest {  // Error::refused: there is no other member
+  using Reply = DrainReply;
+  std::uint64_t timeout_ms = 60'000;  // at most limits::wait_timeout_ms
+  bool operator==(const LeaveRequest&) const = default;
+};
+
+// Takes another node out of the cluster, for good, wherever it is.
+struct EvictReply {
+  std::string name;
+  NodeId id;
+  bool operator==(const EvictReply&) const = default;
+};
+struct EvictRequest {  // Error::not_found: no such member; refused: it is this node, or gone already
+  using Reply = EvictReply;
+  std::string node;  // its name, or an unambiguous start of its id, of at least 4 digits
+  bool operator==(const EvictRequest&) const = default;
+};
+// Reads every file and every kept version again, and compares them with the index. Asked until it is done; meanwhile replies tell how far it is.
+struct VerifyReply {
+  std::uint64_t run = 0;
+  bool done = false;
+  bool repair = false;
+  std::uint64_t files = 0, bytes = 0;  // read and compared
+  std::uint64_t kept = 0;              // losers of conflicts, the same
+  std::uint64_t changed = 0;           // passed over: being changed, or changed since the node looked last
+  std::uint64_t pending = 0;           // paths on their way to this node's disk
+  std::uint64_t damaged_count = 0, unreadable_count = 0, repaired = 0;
+  std::vector<std::string> damaged, unreadable;   // at most limits::status_held paths
+  std::vector<std::string> agree, differ, absent;  // members: with the same versions, with others, not linked
+  bool operator==(const VerifyReply&) const = default;
+};
+struct VerifyRequest {  // Error::busy: one is under way that does not do the same
+  using Reply = VerifyReply;
+  bool repair = false;
+  std::uint64_t run = 0;             // of an earlier reply; 0: begins
+  std::uint64_t timeout_ms = 10'000;  // at most limits::wait_timeout_ms: then the reply tells how far it is
+  bool operator==(const VerifyRequest&) const = default;
+};
 struct ResumeRequest {
   using Reply = ReadyReply;
   bool operator==(const ResumeRequest&) const = default;
@@ -194,9 +233,9 @@ struct ResumeRequest {
 using ControlRequest =
     std::variant<StatusRequest, ReadyRequest, MembersRequest, InviteRequest, ConflictsRequest,
                  ConflictShowRequest, ConflictRestoreRequest, ConflictDropRequest, WaitRequest, RevertRequest,
-                 DrainRequest, ResumeRequest>;
+                 DrainRequest, ResumeRequest, LeaveRequest, EvictRequest, VerifyRequest>;
 using ControlReply = std::variant<Done, StatusReply, ReadyReply, MembersReply, InviteReply, ConflictsReply,
-                                  ConflictShowReply, RestoreReply, WaitReply, RevertReply, DrainReply>;
+                                  ConflictShowReply, RestoreReply, WaitReply, RevertReply, DrainReply, EvictReply, VerifyReply>;
 
 // Lines without their newline. Decoding fails with Error::invalid (malformed, missing or too long) or, for a
 // reply, with the error that the node sent. encode_reply turns a reply above limits::control_reply_bytes into

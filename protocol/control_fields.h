@@ -166,9 +166,30 @@ template <class Io, json::Is<InviteRequest> T>
 void fields(Io& io, T& v) {
   io("uses", v.uses, limits::invite_uses), io("ttl_ms", v.ttl_ms, limits::invite_ttl_ms);
 }
-template <class Io, json::Is<DrainRequest> T>
+template <class Io, class T>
+requires json::Is<T, DrainRequest> || json::Is<T, LeaveRequest>
 void fields(Io& io, T& v) {
   io("timeout_ms", v.timeout_ms, limits::wait_timeout_ms);
+}
+template <class Io, json::Is<VerifyRequest> T>
+void fields(Io& io, T& v) {
+  io("repair", v.repair), io("run", v.run), io("timeout_ms", v.timeout_ms, limits::wait_timeout_ms);
+}
+template <class Io, json::Is<VerifyReply> T>
+void fields(Io& io, T& v) {
+  io("run", v.run), io("done", v.done), io("repair", v.repair), io("files", v.files), io("bytes", v.bytes);
+  io("kept", v.kept), io("changed", v.changed), io("pending", v.pending), io("damaged_count", v.damaged_count);
+  io("unreadable_count", v.unreadable_count), io("repaired", v.repaired), io("damaged", v.damaged, limits::status_held);
+  io("unreadable", v.unreadable, limits::status_held), io("agree", v.agree, limits::members);
+  io("differ", v.differ, limits::members), io("absent", v.absent, limits::members);
+}
+template <class Io, json::Is<EvictRequest> T>
+void fields(Io& io, T& v) {
+  io("node", v.node, limits::name_bytes);
+}
+template <class Io, json::Is<EvictReply> T>
+void fields(Io& io, T& v) {
+  io("name", v.name, limits::node_name_bytes), io("id", v.id);
 }
 template <class Io, json::Is<ConflictsRequest> T>
 void fields(Io& io, T& v) {

@@ -83,6 +83,7 @@ Status malformed(std::string_view what) {
 
 std::string member_path(const NodeId& node) { return "members/" + to_hex(node); }
 std::string actor_path(const ActorId& actor) { return "actors/" + to_hex(actor); }
+std::string departure_path(const NodeId& node) { return "gone/" + to_hex(node); }
 
 bool valid_node_name(std::string_view name) {
   const auto alnum = [](char c) {
@@ -136,6 +137,25 @@ Result<Actor> decode_actor(BytesView bytes) {
   a.actor = r.id<ActorId>(), a.node = r.id<NodeId>(), a.signature = r.id<Signature64>();
   if (!r.done() || a.actor.is_zero()) return tl::unexpected(malformed("actor").error());
   return a;
+}
+
+Bytes encode_departure(const Departure& departure) {
+  assert(departure.state != MemberState::joined);
+  Writer w;
+  w.u8(kFormat), w.id(departure.node), w.u8(static_cast<std::uint8_t>(departure.state)), w.id(departure.by);
+  return w.take();
+}
+
+Result<Departure> decode_departure(BytesView bytes) {
+  Reader r(bytes);
+  if (r.u8() != kFormat) r.fail();
+  Departure d;
+  d.node = r.id<NodeId>();
+  const std::uint8_t state = r.u8();
+  if (state != static_cast<std::uint8_t>(MemberState::left) && state != static_cast<std::uint8_t>(MemberState::evicted)) r.fail();
+  d.state = static_cast<MemberState>(state), d.by = r.id<NodeId>();
+  if (!r.done() || d.node.is_zero()) return tl::unexpected(malformed("departure").error());
+  return d;
 }
 
 Bytes encode_join_request(const JoinRequest& request) {

@@ -29,6 +29,15 @@ struct Member {
   bool operator==(const Member&) const = default;
 };
 
+// What ends a membership: the value "gone/<hex>" of kClusterFolder, written by any member and never deleted. It outranks the member's own
+// record, which that member may have written anew before it heard.
+struct Departure {
+  NodeId node;
+  MemberState state = MemberState::evicted;  // never joined
+  NodeId by;                                 // who wrote it
+  bool operator==(const Departure&) const = default;
+};
+
 // Certifies that the writer of versions `actor` is an incarnation of `node`.
 struct Actor {
   ActorId actor;
@@ -40,6 +49,7 @@ struct Actor {
 // "members/<hex>" and "actors/<hex>" in kClusterFolder.
 std::string member_path(const NodeId& node);
 std::string actor_path(const ActorId& actor);
+std::string departure_path(const NodeId& node);  // "gone/<hex>"
 
 // 1 to limits::node_name_bytes letters, digits, '.', '-' or '_', the first a letter or digit.
 bool valid_node_name(std::string_view name);
@@ -55,8 +65,10 @@ bool verify(const Actor& actor, const ClusterId& cluster);
 Status check(const Member& member);
 Bytes encode_member(const Member& member);
 Bytes encode_actor(const Actor& actor);
+Bytes encode_departure(const Departure& departure);
 Result<Member> decode_member(BytesView bytes);
 Result<Actor> decode_actor(BytesView bytes);
+Result<Departure> decode_departure(BytesView bytes);
 
 // The two messages of `cluster join`, over a link whose key is the token's secret.
 struct JoinRequest {

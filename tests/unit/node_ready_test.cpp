@@ -333,6 +333,28 @@ TEST_F(CutOff, what_a_member_took_along_is_not_missing_any_more) {
   EXPECT_LT(of(0).missing_ms, 1'000u);
 }
 
+// Who is gone counts for no majority, and who hears that it is gone itself takes neither readers nor uploads.
+TEST_F(CutOff, who_is_evicted_counts_no_more) {
+  start();
+  farm_.upload(0, "a", "x");
+  farm_.run();
+  const Departure gone{ReplicaFarm::node(2), MemberState::evicted, ReplicaFarm::node(0)};
+  replica(0).put_value(departure_path(gone.node), encode_departure(gone), farm_.now());
+  farm_.feed(0, Tick{});
+  farm_.run();
+  EXPECT_EQ(of(2).state, State::stopped);
+  EXPECT_THAT(of(2).reason, HasSubstr("evicted"));
+  EXPECT_FALSE(replica(2).start_wait(1, "a", {}, farm_.now()));
+  farm_.cut(0, 2), farm_.cut(1, 2), farm_.cut(0, 1);
+  farm_.advance(5'000);
+  EXPECT_EQ(of(0).state, State::ready) << of(0).reason;  // one of two
+  const auto wait = replica(0).start_wait(1, "a", {.who = WaitGoal::Who::majority}, farm_.now());
+  ASSERT_TRUE(wait);
+  EXPECT_EQ(replica(0).wait_state(*wait).absent.size() + replica(0).wait_state(*wait).have.size() +
+                replica(0).wait_state(*wait).lacking.size(),
+            2u);
+}
+
 TEST_F(CutOff, wait_counts_who_was_ready_a_moment_ago) {
   start();
   farm_.cut(0, 1), farm_.cut(1, 2);

@@ -70,6 +70,7 @@ class Node final : public TransportHandler {
     EXPECT_TRUE(linked[peer]);
     ++downs[peer], linked[peer] = false, down_reason = reason;
   }
+  void disowned(const NodeId& peer) override { ++disowned_by[peer]; }
   void dial_failed(const NodeId&, const std::string& reason) override { dial_reason = reason; }
   void caller_refused(const std::string&, const std::string& reason) override { refused_reason = reason; }
   void received(const NodeId& peer, Lane lane, BytesView message) override {
@@ -95,7 +96,7 @@ class Node final : public TransportHandler {
   Transport::Options options;
   LinkTransport::Tuning tuning;
   std::unique_ptr<Transport> transport;
-  std::map<NodeId, int> ups, downs;
+  std::map<NodeId, int> ups, downs, disowned_by;
   std::map<NodeId, bool> linked;
   std::map<std::pair<NodeId, Lane>, std::vector<Bytes>> inbox;
   std::function<void(Lane, BytesView)> on_message;

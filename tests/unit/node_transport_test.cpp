@@ -219,10 +219,30 @@ TEST_F(TransportTest, ARemovedMemberIsCutOff) {
   link(a_, b_);
   b_.transport->set_peers({});
   ASSERT_TRUE(until([&] { return !a_.linked[b_.id()] && !b_.linked[a_.id()]; }));
-  EXPECT_THAT(a_.down_reason, HasSubstr("member"));
+  EXPECT_TRUE(a_.disowned_by.empty()) << "to be on no list proves nothing";
   ASSERT_TRUE(until([&] { return a_.dial_reason.find("member list") != std::string::npos; }));
   EXPECT_THAT(b_.refused_reason, HasSubstr("member list"));
   EXPECT_EQ(a_.ups[b_.id()], 1);
+}
+
+TEST_F(TransportTest, OneThatIsGoneIsToldByALinkThatProvesIt) {
+  start({&a_, &b_});
+  LinkPeer gone = a_.as_peer({a_.address()});
+  gone.gone = true;
+  b_.transport->set_peers({gone});
+  a_.transport->set_peers({b_.as_peer({b_.address()})});
+  ASSERT_TRUE(until([&] { return a_.disowned_by[b_.id()] > 0; }));
+  EXPECT_EQ(b_.ups[a_.id()], 0);
+  EXPECT_TRUE(b_.disowned_by.empty());
+}
+
+TEST_F(TransportTest, OneThatGoesWhileLinkedIsToldToo) {
+  link(a_, b_);
+  LinkPeer gone = a_.as_peer({a_.address()});
+  gone.gone = true;
+  b_.transport->set_peers({gone});
+  ASSERT_TRUE(until([&] { return a_.disowned_by[b_.id()] > 0 && !a_.linked[b_.id()] && !b_.linked[a_.id()]; }));
+  EXPECT_TRUE(b_.disowned_by.empty());
 }
 
 TEST_F(TransportTest, AnotherClustersNodeIsToldSo) {

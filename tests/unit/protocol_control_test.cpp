@@ -36,6 +36,9 @@ TEST(ControlRequest, every_request_survives_the_wire) {
   round_trip(ConflictDropRequest{"0123"});
   round_trip(RevertRequest{"uploads", "a/b.jpg"});
   round_trip(DrainRequest{5});
+  round_trip(LeaveRequest{6});
+  round_trip(VerifyRequest{true, 7, 8});
+  round_trip(EvictRequest{"web3"});
   round_trip(ResumeRequest{});
   round_trip(WaitRequest{"uploads", "a/b.jpg", {WaitFor::What::all, 0}, true, 1});
   round_trip(WaitRequest{"", "/srv/a", {WaitFor::What::majority, 0}, false, 0});
@@ -166,6 +169,10 @@ TEST(ControlReply, the_others_survive_the_wire) {
   EXPECT_EQ(*decode_reply<ReadyReply>(encode_reply(ControlReply(ready))), ready);
   const DrainReply drain{true, NodeState::drained, {"a"}, {"b"}, {"c", "d"}};
   EXPECT_EQ(*decode_reply<DrainReply>(encode_reply(ControlReply(drain))), drain);
+  const VerifyReply verified{1, true, true, 2, 3, 4, 5, 6, 7, 8, 9, {"a"}, {"b"}, {"c"}, {"d"}, {"e"}};
+  EXPECT_EQ(*decode_reply<VerifyReply>(encode_reply(ControlReply(verified))), verified);
+  const EvictReply evicted{"web3", {}};
+  EXPECT_EQ(*decode_reply<EvictReply>(encode_reply(ControlReply(evicted))), evicted);
   EXPECT_EQ(decode_reply<RestoreReply>(encode_reply(ControlReply(RestoreReply{"x"})))->path, "x");
   EXPECT_TRUE(decode_reply<Done>(encode_reply(ControlReply(Done{}))));
 }

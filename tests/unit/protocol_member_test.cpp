@@ -95,6 +95,23 @@ TEST(Member, every_cut_and_every_extra_byte_is_malformed) {
   }
 }
 
+TEST(Departure, survives_the_wire_and_nothing_else_does) {
+  for (const MemberState state : {MemberState::left, MemberState::evicted}) {
+    Departure d{some_member().node, state, {}};
+    d.by.bytes.fill(7);
+    const Bytes good = encode_departure(d);
+    ASSERT_TRUE(decode_departure(good));
+    EXPECT_EQ(*decode_departure(good), d);
+    for (std::size_t size = 0; size < good.size(); ++size) EXPECT_FALSE(decode_departure(BytesView(good).substr(0, size))) << size;
+    EXPECT_FALSE(decode_departure(good + '\0'));
+    for (const char bad : {'\0', '\3'}) {  // joined is no way to be gone
+      Bytes other_state = good;
+      other_state[1 + NodeId::size] = bad;
+      EXPECT_FALSE(decode_departure(other_state));
+    }
+  }
+}
+
 TEST(Member, an_http_address_is_told_in_a_form_of_its_own_and_old_records_stay_good) {
   Member m = some_member();
   const Bytes old = encode_member(m);
