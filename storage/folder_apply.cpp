@@ -118,9 +118,10 @@ void Applier::settle_new(Built& built) {
   const auto stat = f_.fs.stat(r_.path);
   const bool is_directory = r_.content.kind == Kind::directory;
   const bool is_ours = stat && (is_directory || stat->print.inode == built.print.inode);
-  out_.disk.print = is_ours ? stat->print : built.print;
+  // An inode's number may be given anew at once, to what an application has put in its place.
   const bool touched = !is_ours || stat->print.size != built.print.size || stat->print.mtime_ns != built.print.mtime_ns;
-  if (!stat || touched) out_.disk.print.ctime_ns = 0;
+  out_.disk.print = touched ? built.print : stat->print;
+  if (touched) out_.disk.print.ctime_ns = 0;
 }
 
 bool Applier::only_attributes_differ() const {

@@ -126,6 +126,11 @@ Status Limbo::keep_late(const std::string& from, const LateWrite& late, std::uin
   return keep_version(from, late.disk.content.hash, links);
 }
 
+bool Limbo::is_whole(File& file, const FileStat& stat, const Hash128& hash) const {
+  const auto hashed = hash_file(file, stat.print.size, key_);
+  return hashed && hashed->hash == hash;
+}
+
 void Limbo::recall(const std::string& note) {
   Bytes bytes(3 * Hash128::size + 2 + limits::path_bytes, '\0');
   auto file = fs_.open(note);
@@ -137,8 +142,10 @@ void Limbo::recall(const std::string& note) {
   late.replaced = r.id<Hash128>();
   late.by = r.id<Hash128>();
   late.path = r.bytes(limits::path_bytes);
-  const auto stat = fs_.stat(folder_names::version(content.hash));
-  if (!r.done() || !stat) return void(fs_.remove_file(note));  // the bytes are where they were, and say so themselves
+  const auto kept = fs_.open(folder_names::version(content.hash));
+  const auto stat = kept ? (*kept)->stat() : Result<FileStat>(tl::unexpected(kept.error()));
+  const bool whole = r.done() && stat && is_whole(**kept, *stat, content.hash);
+  if (!whole) return void(fs_.remove_file(note));  // the bytes are where they were, and say so themselves, or the power took them
   content.kind = Kind::file;
   content.size = stat->print.size;
   content.mode = stat->mode;

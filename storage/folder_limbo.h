@@ -55,6 +55,7 @@ class Limbo {
 
  private:
   enum class Verdict { done, waits };
+  bool is_whole(File& file, const FileStat& stat, const Hash128& hash) const;
   Verdict settle_one(const Entry& entry, std::vector<LateWrite>& late);
   Verdict settle_changed(const Entry& entry, File& file, const FileStat& stat, std::vector<LateWrite>& late);
 

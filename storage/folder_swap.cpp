@@ -25,6 +25,10 @@ bool Applier::came_as_expected(const std::string& at, const Current& current, Fi
   came = stat ? *stat : FileStat{FileType::file, {}, 0, 0, 0, 1};
   if (planted(Fault::not_looked_again)) return true;
   if (!stat || !is_as_expected(came, r_.expect, true)) return false;
+  if (came.type == FileType::symlink) {
+    const auto target = f_.fs.read_link(at);
+    return target && *target == r_.expect.content.target;
+  }
   if (came.type != FileType::file) return true;
   // Size and mtime tell nothing where a second write within one tick of the clock could have left them as
   // they were.

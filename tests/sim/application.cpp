@@ -125,7 +125,7 @@ void Application::hold(const std::string& path) {
   const auto old = at(path);
   h->path = path;
   h->mode = old ? old->mode : kFileMode;
-  if (old) wrote(path, old, std::nullopt);
+  if (old) history_.begun(at_us_, node_, path, old);
   h->bytes = fresh_bytes(1000 + random_.below(1000));
   h->written = h->bytes.size() / 2;
   history_.half_written(node_, path, "");

@@ -35,14 +35,32 @@ void History::half_written(std::size_t node, const std::string& path, const std:
   half_written_.insert({node, path, content(bytes)});
 }
 
+void History::begun(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before) {
+  wrote(at_us, node, path, std::move(before), std::nullopt);
+  writes_.back().unfinished = true;
+}
+
+// Names come back as they were at one moment. One at which this path was not there yet is before all that was removed since it was made, and in it.
+void History::forgive_removals(std::size_t node, const std::string& lost, bool directory) {
+  std::uint64_t since_us = UINT64_MAX;
+  for (const Write& w : writes_) {
+    if (w.node == node && w.path == lost && w.after) since_us = w.at_us;
+  }
+  for (Write& w : writes_) {
+    const bool in_it = directory && w.path != lost && is_below(w.path, lost);
+    if (w.node == node && !w.after && (in_it || w.at_us >= since_us)) w.forgiven = true;
+  }
+}
+
 void History::lost_power(std::uint64_t at_us, std::size_t node, const std::string& path,
                          std::optional<State> before, std::optional<State> after) {
   // Everything that this node's applications did here since the state that has come back.
   for (auto w = writes_.rbegin(); w != writes_.rend(); ++w) {
     if (w->node != node || w->path != path || w->forgiven) continue;
-    if (w->after == after) break;
+    if (w->after == after && !w->unfinished) break;
     w->forgiven = true;
   }
+  if (before && !after) forgive_removals(node, path, before->type == FileType::directory);
   wrote(at_us, node, path, std::move(before), std::move(after));
   writes_.back().forgiven = writes_.back().by_crash = true;
 }

@@ -42,6 +42,7 @@ struct Write {
   std::optional<State> before;  // what the writer had before his eyes
   std::optional<State> after;   // nullopt: a removal
   bool forgiven = false;        // a loss of power took it, as it may
+  bool unfinished = false;      // a file is being written: nothing is there until it is closed
   bool racing = false;          // in the midst of an apply: the mode may come out as the other's
   bool of_untold = false;       // a removal of what an apply had made as the node was killed: it cannot know
   bool by_crash = false;        // nobody wrote it: the disk shows it after a loss of power
@@ -60,6 +61,8 @@ class History {
   void killed(std::size_t node, std::set<std::string> untold) { untold_[node] = std::move(untold); }
   void wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
              std::optional<State> after);
+  // A file is opened to be written anew: what it held is gone.
+  void begun(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before);
   // A file in the course of being written: may be seen on that node, and nowhere else.
   void half_written(std::size_t node, const std::string& path, const std::string& bytes);
   // The power of `node` failed, and the disk shows `after` where `before` was.
@@ -86,6 +89,8 @@ class History {
   std::string describe(const std::optional<State>& state) const;
 
  private:
+  void forgive_removals(std::size_t node, const std::string& lost, bool directory);
+
   std::unordered_map<std::string, std::size_t> numbers_;
   struct Known {
     std::shared_ptr<const std::string> bytes;  // held, so that nobody else gets its address

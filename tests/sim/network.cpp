@@ -62,6 +62,12 @@ void Network::pump(std::size_t from, std::size_t to, std::size_t lane, std::uint
   user_.received(to, from, static_cast<Lane>(lane), std::move(message));
 }
 
+bool Network::carries_contents() const {
+  return std::any_of(ways_.begin(), ways_.end(), [](const Way& w) {
+    return !w.lanes[static_cast<std::size_t>(Lane::small)].parcels.empty() || !w.lanes[static_cast<std::size_t>(Lane::bulk)].parcels.empty();
+  });
+}
+
 void Network::side_up(std::size_t node, std::size_t peer, std::uint64_t session_id) {
   if (session(node, peer) != session_id || !user_.linkable(node)) return;
   way(node, peer).up = true;

@@ -33,6 +33,7 @@ class Network {
   void node_up(std::size_t node);
   void node_down(std::size_t node);
   void heal();
+  bool carries_contents() const;  // of what was asked for a while ago: a slow line is longer than any pause of the nodes
   std::size_t queued_bytes_max() const { return queued_bytes_max_; }
 
  private:

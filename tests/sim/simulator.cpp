@@ -149,7 +149,7 @@ void Simulator::perform(const Step& step) {
 void Simulator::settle() {
   const std::uint64_t begin = world_.queue.now_us();
   world_.last_activity_us = begin;
-  while (world_.queue.now_us() < world_.last_activity_us + kQuietUs) {
+  while (world_.queue.now_us() < world_.last_activity_us + kQuietUs || network_.carries_contents()) {
     world_.queue.run_until(world_.queue.now_us() + kSecondUs / 4);
     if (world_.queue.now_us() < begin + kSettleUs) continue;
     world_.violation("liveness", "does not settle");
@@ -209,7 +209,7 @@ void Simulator::heal_and_converge() {
     world_.queue.run_until(world_.queue.now_us() + kSecondUs / 2);
     const bool have_bytes =
         std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node->has_conflict_bytes(); });
-    steady = together() && have_bytes ? steady + 1 : 0;
+    steady = together() && have_bytes && !network_.carries_contents() ? steady + 1 : 0;
     if (world_.queue.now_us() > begin + kConvergeUs) {
       std::string why;
       for (const auto& node : nodes_) why += "\n    " + node->why_busy();
