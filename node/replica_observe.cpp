@@ -37,7 +37,9 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
   if (!judge_leftover(key, observation, entry) && !is_our_doing(key, observation, entry))
     take_observation(key, observation, entry);
   unsure.reset();
-  if (!publishing.contains(key)) looked_at(key);
+  // What is there may be known only when the members have told: an apply would find it changed, again and again.
+  const bool waits = index.distrusts_any() && index.is_distrusted(folder, path);
+  if (!publishing.contains(key) && !waits) looked_at(key);
 }
 
 static bool is_below(const PathKey& key, const PathKey& directory) {

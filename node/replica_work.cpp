@@ -281,9 +281,13 @@ void Replica::Impl::made_parent(FolderId folder, const std::string& path) {
 void Replica::Impl::drop_made_parent(FolderId folder, const std::string& path) {
   if (path.empty()) return;
   const auto entry = index.get(folder, path);
-  if (!entry || entry->live || !entry->disk || !entry->disk->state.present() || entry->disk->dot.seq > 0) return;
+  if (!entry || !entry->disk || !entry->disk->state.present() || entry->disk->dot.seq > 0) return;
   if (entry->held != Held::no) return;
   if (index.has_live_child(folder, path)) return;
+  if (entry->live) {  // its deletion, which had nothing to do when it came
+    if (entry->live->content.kind == Kind::deleted) start_work(folder, path, {}, nullptr, nullptr);
+    return;
+  }
   Record record{.folder = folder, .path = path};
   record.hlc = Hlc{}.next();
   record.dot = next_dot();
