@@ -317,7 +317,7 @@ void Daemon::link_up(const NodeId& peer) {
 void Daemon::link_down(const NodeId& peer, const std::string& reason) {
   link_since_[peer] = Clock::now();
   link_up_.erase(peer);
-  members_changed_ = true;  // one that has left is listed as long as it is linked
+  if (const Member* m = member(peer); m && m->state == MemberState::left) members_changed_ = true;  // it has hung up
   std::erase_if(overflow_, [&](const auto& o) { return o.first.first == peer; });
   spdlog::info("link to {} is down: {}", name_of(peer), reason);
   tell(LinkDown{peer});

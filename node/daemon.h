@@ -57,13 +57,14 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   std::string name_of(const NodeId& node) const;
   std::string writer_name(const ActorId& actor) const;
 
-  // daemon_leave.cpp
-  struct Verify;  // daemon_verify.cpp, as the following
+  // daemon_verify.cpp
+  struct Verify;
   void verify(const VerifyRequest& request, ControlAnswer answer);
   void go_on_verifying();
   void check_verify();
   void compare_with_peers(VerifyReply& reply) const;
 
+  // daemon_leave.cpp
   bool is_gone() const;
   bool keeps_links() const;
   void put_departure(const NodeId& node, MemberState state, const NodeId& by);
@@ -179,6 +180,9 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
     ControlAnswer answer;
     Clock::time_point deadline;
   };
+  // Takes out those whose time is over, or all; the alarm is set for the rest, at `next` at the latest.
+  static std::vector<PendingWait> take_ended(std::vector<PendingWait>& waiting, bool all, Loop::Alarm& alarm,
+                                             Clock::time_point next = Clock::time_point::max());
   std::map<std::uint64_t, PendingWait> waits_;
   std::vector<PendingWait> drains_, resumes_, leaves_, verifiers_;
   std::shared_ptr<Verify> verify_;  // the last one

@@ -42,30 +42,21 @@ void Daemon::leave(const LeaveRequest& request, ControlAnswer answer) {
 
 // Out of service first; then the others are told, and one of them has read it.
 void Daemon::check_leaves() {
+  const bool waits_to_be_heard = is_gone() && keeps_links();
+  if (leaves_.empty() && !waits_to_be_heard) return;
   const auto peers = replica_->peers();
   const auto has_heard = [](const PeerView& p) { return p.linked && p.behind == 0; };
   const bool told = is_gone() && std::any_of(peers.begin(), peers.end(), has_heard);
-  if (told && keeps_links()) {
+  if (told && waits_to_be_heard) {
     index_->put_meta(kTold, "1");
     members_changed_ = true;
     tell(Tick{});
     spdlog::info("this node has left the cluster");
   }
-  if (leaves_.empty()) return;
   const bool resumed = !is_gone() && replica_->drain_view().phase == DrainView::Phase::off;
-  if (!resumed && !is_gone() && drained_by_now()) put_departure(home_.identity.node, MemberState::left, home_.identity.node);
-  const auto at = Clock::now();
-  auto next = drain_was_early_ ? at + kOverdueAgain : Clock::time_point::max();
-  std::vector<PendingWait> over;
-  std::erase_if(leaves_, [&](PendingWait& l) {
-    const bool ends = told || resumed || l.deadline <= at;
-    if (ends)
-      over.push_back(std::move(l));
-    else
-      next = std::min(next, l.deadline);
-    return ends;
-  });
-  for (const PendingWait& l : over) {
+  if (!leaves_.empty() && !resumed && !is_gone() && drained_by_now()) put_departure(home_.identity.node, MemberState::left, home_.identity.node);
+  const auto again = drain_was_early_ ? Clock::now() + kOverdueAgain : Clock::time_point::max();
+  for (const PendingWait& l : take_ended(leaves_, told || resumed, *leave_alarm_, again)) {
     DrainReply reply = drain_reply();
     reply.done = told;
     if (is_gone()) reply.state = NodeState::stopped;
@@ -74,7 +65,6 @@ void Daemon::check_leaves() {
     else
       l.answer(reply);
   }
-  if (!leaves_.empty()) leave_alarm_->set(next);
 }
 
 Result<ControlReply> Daemon::on(const EvictRequest& request) {

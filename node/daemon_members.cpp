@@ -17,6 +17,9 @@ void Daemon::publish_self() {
     at.listen = at.listen.substr(0, at.listen.rfind(':')) + listen_port.substr(colon);
   for (const Member& known : home_.members) {
     if (known.node != home_.identity.node) continue;
+    // An index that was made anew does not know it.
+    if (known.state != MemberState::joined && !replica_->values("gone").contains(departure_path(known.node)))
+      put_departure(known.node, known.state, known.node);
     Member self = known;
     const auto saved = replica_->values("members");
     if (const auto it = saved.find(member_path(known.node)); it != saved.end()) {

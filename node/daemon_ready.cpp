@@ -68,6 +68,22 @@ std::string Daemon::agent_line() {
   return fmt::format("down # {}: {}", state_name(reply.state), printable(reply.reason));
 }
 
+std::vector<Daemon::PendingWait> Daemon::take_ended(std::vector<PendingWait>& waiting, bool all, Loop::Alarm& alarm,
+                                                   Clock::time_point next) {
+  const auto at = Clock::now();
+  std::vector<PendingWait> ended;
+  std::erase_if(waiting, [&](PendingWait& w) {
+    const bool ends = all || w.deadline <= at;
+    if (ends)
+      ended.push_back(std::move(w));
+    else
+      next = std::min(next, w.deadline);
+    return ends;
+  });
+  if (!waiting.empty()) alarm.set(next);
+  return ended;
+}
+
 // ---- drain
 // ------------------------------------------------------------------------------------------------------------------
 
@@ -89,12 +105,7 @@ void Daemon::resume(ControlAnswer answer) {
 void Daemon::check_resumes() {
   if (resumes_.empty()) return;
   const bool ready = replica_->readiness().takes_readers();
-  const auto at = Clock::now();
-  for (const PendingWait& r : resumes_) {
-    if (ready || r.deadline <= at) r.answer(on(ReadyRequest{}));
-  }
-  std::erase_if(resumes_, [&](const PendingWait& r) { return ready || r.deadline <= at; });
-  if (!resumes_.empty()) resume_alarm_->set(resumes_.front().deadline);
+  for (const PendingWait& r : take_ended(resumes_, ready, *resume_alarm_)) r.answer(on(ReadyRequest{}));
 }
 
 // Others can only have what this node has looked at: if it is late with that, they are asked once more.
@@ -122,24 +133,13 @@ void Daemon::check_drains() {
   if (drains_.empty()) return;
   const bool resumed = replica_->drain_view().phase == DrainView::Phase::off;
   const bool all = resumed || drained_by_now();
-  const auto at = Clock::now();
-  auto next = drain_was_early_ ? at + kOverdueAgain : Clock::time_point::max();
-  std::vector<PendingWait> over;
-  std::erase_if(drains_, [&](PendingWait& d) {
-    const bool ends = all || d.deadline <= at;
-    if (ends)
-      over.push_back(std::move(d));
-    else
-      next = std::min(next, d.deadline);
-    return ends;
-  });
-  for (const PendingWait& d : over) {
+  const auto again = drain_was_early_ ? Clock::now() + kOverdueAgain : Clock::time_point::max();
+  for (const PendingWait& d : take_ended(drains_, all, *drain_alarm_, again)) {
     if (resumed)
       d.answer(fail(Error::Code::refused, "the node was told to resume"));
     else
       d.answer(drain_reply());
   }
-  if (!drains_.empty()) drain_alarm_->set(next);
 }
 
 }  // namespace syncline

@@ -36,7 +36,8 @@ struct Daemon::Verify {
   struct File {
     std::string path;
     DiskState known;
-    Observation seen{};
+    Observation::State state = Observation::State::absent;
+    DiskState seen{};
   };
   struct Kept {
     Hash128 hash;
@@ -46,13 +47,15 @@ struct Daemon::Verify {
   };
 
   void take(Daemon& daemon, const File& file);
+  void take(Daemon& daemon, const Kept& kept);
 
   VerifyReply so_far;
   std::string cursor;
   std::vector<Conflict> conflicts;  // whose bytes are still to be read, from the end
-  bool files_read = false, reading = false, all_read = false;
+  bool files_read = false, all_read = false;
+  std::size_t reading = 0;  // under way
   std::set<std::string> mending;
-  std::set<Hash128> mending_kept;
+  std::multiset<Hash128> mending_kept;
   Clock::time_point give_up = Clock::time_point::max();
   std::string broken_off;
 };
@@ -78,78 +81,91 @@ void Daemon::verify(const VerifyRequest& request, ControlAnswer answer) {
 // The next batch; reads without the loop.
 void Daemon::go_on_verifying() {
   Verify& v = *verify_;
-  if (v.reading || v.all_read) return;
+  if (v.reading > 0 || v.all_read) return;
   const auto folder = folder_->open();
   if (const std::string stopped = replica_->folder_stopped(kFolder); !folder || !stopped.empty()) {
-    v.broken_off = "the folder is stopped: " + stopped;
+    v.broken_off = "the folder is stopped: " + (stopped.empty() ? "it is not open" : stopped);
     v.all_read = true;
     return;
   }
-  auto files = std::make_shared<std::vector<Verify::File>>();
-  while (!v.files_read && files->empty()) {
+  std::vector<Verify::File> files;
+  while (!v.files_read && files.empty()) {
     const auto entries = index_->below(kFolder, "", v.cursor, kBatch);
     for (const auto& [path, entry] : entries) {
-      if (entry.disk && entry.disk->state.content.kind == Kind::file) files->push_back({path, entry.disk->state});
+      if (entry.disk && entry.disk->state.content.kind == Kind::file) files.push_back({path, entry.disk->state});
     }
     if (!entries.empty()) v.cursor = entries.back().first;
     v.files_read = entries.empty();
     if (v.files_read) v.conflicts = index_->conflicts(kFolder, false, SIZE_MAX);
   }
-  auto kept = std::make_shared<std::vector<Verify::Kept>>();
-  for (; v.files_read && kept->size() < kBatch && !v.conflicts.empty(); v.conflicts.pop_back()) {
+  std::vector<Verify::Kept> kept;
+  for (; v.files_read && kept.size() < kBatch && !v.conflicts.empty(); v.conflicts.pop_back()) {
     const Record& loser = v.conflicts.back().loser;
-    if (loser.content.kind == Kind::file && loser.content.size > 0) kept->push_back({loser.content.hash, loser.content.size, loser.path});
+    if (loser.content.kind == Kind::file && loser.content.size > 0) kept.push_back({loser.content.hash, loser.content.size, loser.path});
   }
-  if (files->empty() && kept->empty()) {
+  if (files.empty() && kept.empty()) {
     v.all_read = true;
     v.give_up = Clock::now() + kMending;
     return;
   }
-  v.reading = true;
-  executor_.run("", true, [this, folder, files, kept, verify = verify_] {
-    for (Verify::File& f : *files) f.seen = folder->folder->observe(f.path, f.known, true);
-    for (Verify::Kept& k : *kept) {
-      k.good = has_hash(*folder->folder, hash_key_, k.hash, k.size);
-      if (!k.good && verify->so_far.repair) folder->folder->has_version(k.hash, true);  // takes it away
-    }
-    loop_.post([this, files, kept, verify] {
-      verify->reading = false;
-      for (const Verify::File& f : *files) verify->take(*this, f);
-      for (const Verify::Kept& k : *kept) {
-        ++verify->so_far.kept;
-        if (k.good) continue;
-        ++verify->so_far.damaged_count;
-        list(verify->so_far.damaged, k.path);
-        if (!verify->so_far.repair) continue;
-        verify->mending_kept.insert(k.hash);
-        replica_->refetch_kept(kFolder, k.hash);
-      }
-      tell(Tick{});
-      go_on_verifying();
+  v.reading = files.size() + kept.size();
+  const auto taken = [this, verify = verify_] {
+    tell(Tick{});
+    if (--verify->reading == 0) go_on_verifying();
+  };
+  // In the strands of the applies, so that none is under way at the same path.
+  for (Verify::File& f : files) {
+    const std::string strand = f.path;
+    executor_.run(strand, true, [this, folder, taken, f = std::move(f)]() mutable {
+      Observation seen = folder->folder->observe(f.path, f.known, true);
+      f.state = seen.state, f.seen = std::move(seen.disk);
+      loop_.post([this, taken, f = std::move(f)] { verify_->take(*this, f), taken(); });
     });
-  });
+  }
+  for (Verify::Kept& k : kept) {
+    const std::string strand = "#" + to_hex(k.hash);
+    executor_.run(strand, true, [this, folder, taken, repair = v.so_far.repair, k = std::move(k)]() mutable {
+      k.good = has_hash(*folder->folder, hash_key_, k.hash, k.size);
+      if (!k.good && repair) folder->folder->has_version(k.hash, true);  // takes it away
+      loop_.post([this, taken, k = std::move(k)] { verify_->take(*this, k), taken(); });
+    });
+  }
+}
+
+void Daemon::Verify::take(Daemon& d, const Kept& kept) {
+  ++so_far.kept;
+  if (kept.good) return;
+  ++so_far.damaged_count;
+  list(so_far.damaged, kept.path);
+  if (!so_far.repair) return;
+  if (!mending_kept.contains(kept.hash)) d.replica_->refetch_kept(kFolder, kept.hash);
+  mending_kept.insert(kept.hash);
 }
 
 void Daemon::Verify::take(Daemon& d, const File& file) {
   VerifyReply& r = so_far;
   using State = Observation::State;
-  const Observation& seen = file.seen;
-  if (seen.state == State::failed) {
+  if (file.state == State::failed) {
     ++r.unreadable_count;
     return list(r.unreadable, file.path);
   }
+  // A write so shortly before the last look that no stamp would tell it may be news as well as damage.
+  Fingerprint print = file.seen.print;
+  const bool young = file.known.print.ctime_ns == 0;
+  if (young) print.ctime_ns = 0;
+  const bool same = file.seen.content.hash == file.known.content.hash;
   // Changed by an application, or by an apply since: noticed the usual way.
-  if (seen.state != State::present || !(seen.disk.print == file.known.print)) {
+  if (file.state != State::present || !(print == file.known.print) || (young && !same)) {
     ++r.changed;
     return d.folder_->look(file.path, false);
   }
   ++r.files, r.bytes += file.known.content.size;
-  if (seen.disk.content.hash == file.known.content.hash) return;
+  if (same) return;
   ++r.damaged_count;
   list(r.damaged, file.path);
   spdlog::warn("{}: its bytes are not what they were, though nobody has written to it", file.path);
   if (!r.repair) return;
-  if (d.replica_->repair(kFolder, file.path, file.known, seen.disk.content.hash, d.now())) mending.insert(file.path);
+  if (d.replica_->repair(kFolder, file.path, file.known, file.seen.content.hash, d.now())) mending.insert(file.path);
 }
 
 // Answers who waits: when all is over, or with how far it is.
@@ -170,19 +186,12 @@ void Daemon::check_verify() {
     v.so_far.done = !v.so_far.repair || (v.mending.empty() && v.mending_kept.empty()) || at >= v.give_up || !v.broken_off.empty();
     if (v.so_far.done) compare_with_peers(v.so_far);
   }
-  std::vector<PendingWait> over;
-  std::erase_if(verifiers_, [&](PendingWait& w) {
-    const bool ends = v.so_far.done || w.deadline <= at;
-    if (ends) over.push_back(std::move(w));
-    return ends;
-  });
-  for (const PendingWait& w : over) {
+  for (const PendingWait& w : take_ended(verifiers_, v.so_far.done, *verify_alarm_, v.give_up)) {
     if (v.so_far.done && !v.broken_off.empty())
       w.answer(fail(Error::Code::refused, v.broken_off));
     else
       w.answer(v.so_far);
   }
-  if (!verifiers_.empty()) verify_alarm_->set(std::min(verifiers_.front().deadline, v.give_up));
 }
 
 void Daemon::compare_with_peers(VerifyReply& reply) const {

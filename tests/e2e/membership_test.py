@@ -1,6 +1,7 @@
 """Who leaves or is evicted is out for good: it hears of it, syncs nothing more, and keeps its files."""
 import json
 import os
+import shutil
 
 import e2e_case
 
@@ -23,6 +24,14 @@ class Membership(e2e_case.ClusterTest):
         self.assertEqual(503, node.http("/readyz")[0])
         self.assertEqual(503, node.http("/healthz")[0])
 
+    def assert_apart(self, gone, first):
+        """Nothing passes between them any more, while two others are together."""
+        (gone.folder / "late").write_text("of nobody")
+        (first.folder / "still two").write_text("x")
+        self.assertEqual(0, first.cli("wait", "still two", "--nodes", "2").returncode)
+        self.assertFalse((gone.folder / "still two").exists())
+        self.assertFalse((first.folder / "late").exists())
+
     def test_leave(self):
         first, second, third = self.farm.nodes
         for i in range(30):
@@ -43,11 +52,7 @@ class Membership(e2e_case.ClusterTest):
         third.start()
         e2e_case.wait_until(lambda: third.cli("status").returncode == 0, "it runs again", self.deadline(20))
         self.wait_out(third, "left")
-        (third.folder / "late").write_text("of nobody")
-        (first.folder / "still two").write_text("x")
-        self.assertEqual(0, first.cli("wait", "still two", "--nodes", "2").returncode)
-        self.assertFalse((third.folder / "still two").exists())
-        self.assertFalse((first.folder / "late").exists())
+        self.assert_apart(third, first)
         self.assertEqual(["web2"], [peer["name"] for peer in first.status()["peers"]])
         self.say("a new node of the same name joins")
         fourth = self.farm.new_node()
@@ -65,11 +70,17 @@ class Membership(e2e_case.ClusterTest):
         self.assert_refused(first.cli("cluster", "evict", "web3"), 1, "not a member")
         self.wait_members(second, {"web1": "joined", "web2": "joined", "web3": "evicted"})
         self.wait_out(third, "evicted")
-        (third.folder / "late").write_text("of nobody")
-        (first.folder / "a").write_text("x")
-        self.assertEqual(0, first.cli("wait", "a", "--nodes", "2").returncode)
-        self.assertFalse((third.folder / "a").exists())
-        self.assertFalse((first.folder / "late").exists())
+        self.assert_apart(third, first)
+        self.say("it comes back with a new home, and with what it had")
+        third.stop()
+        shutil.rmtree(third.folder / ".syncline")
+        again = self.farm.new_node()
+        again.name, again.folder = "web3", third.folder
+        again.join(second.invite())
+        again.start()
+        again.wait_ready(self.deadline(30))
+        self.assertEqual("x", (again.folder / "still two").read_text())
+        e2e_case.wait_until((first.folder / "late").exists, "what it wrote meanwhile is a member's now", self.deadline(30))
 
     def test_evict_one_that_is_down(self):
         first, second, third = self.farm.nodes

@@ -40,14 +40,15 @@ void History::begun(std::uint64_t at_us, std::size_t node, const std::string& pa
   writes_.back().unfinished = true;
 }
 
-// Names come back as they were at one moment. One at which this path was not there yet is before all that was removed since it was made, and in it.
-void History::forgive_removals(std::size_t node, const std::string& lost, bool directory) {
+// Names come back as they were at one moment. Where this path was not there yet, that is before whatever was removed since an application
+// made what it lost, or, where an apply made it, before whatever was removed in it.
+void History::forgive_removals(std::size_t node, const std::string& lost, const State& state) {
   std::uint64_t since_us = UINT64_MAX;
   for (const Write& w : writes_) {
-    if (w.node == node && w.path == lost && w.after) since_us = w.at_us;
+    if (w.node == node && w.path == lost) since_us = w.after == state ? w.at_us : UINT64_MAX;
   }
   for (Write& w : writes_) {
-    const bool in_it = directory && w.path != lost && is_below(w.path, lost);
+    const bool in_it = state.type == FileType::directory && since_us == UINT64_MAX && w.path != lost && is_below(w.path, lost);
     if (w.node == node && !w.after && (in_it || w.at_us >= since_us)) w.forgiven = true;
   }
 }
@@ -60,7 +61,7 @@ void History::lost_power(std::uint64_t at_us, std::size_t node, const std::strin
     if (w->after == after && !w->unfinished) break;
     w->forgiven = true;
   }
-  if (before && !after) forgive_removals(node, path, before->type == FileType::directory);
+  if (before && !after) forgive_removals(node, path, *before);
   wrote(at_us, node, path, std::move(before), std::move(after));
   writes_.back().forgiven = writes_.back().by_crash = true;
 }

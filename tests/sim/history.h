@@ -89,7 +89,7 @@ class History {
   std::string describe(const std::optional<State>& state) const;
 
  private:
-  void forgive_removals(std::size_t node, const std::string& lost, bool directory);
+  void forgive_removals(std::size_t node, const std::string& lost, const State& state);
 
   std::unordered_map<std::string, std::size_t> numbers_;
   struct Known {
