@@ -34,7 +34,8 @@ class Verify(e2e_case.ClusterTest):
         found = first.json("verify")
         self.assertEqual((True, 0, 0, 0), (found["done"], found["damaged_count"], found["unreadable_count"], found["pending"]))
         self.assertEqual((len(files), sum(map(len, files.values()))), (found["files"], found["bytes"]))
-        self.assertEqual(["web2", "web3"], sorted(found["agree"]))
+        # What they have is told a moment after it is there.
+        e2e_case.wait_until(lambda: sorted(first.json("verify")["agree"]) == ["web2", "web3"], "both agree", self.deadline(20))
         self.assertIn("20 files", first.command("verify", "--repair"))
 
     def test_a_rotten_kept_version(self):
