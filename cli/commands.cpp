@@ -109,6 +109,11 @@ int tell(const Command& command, const EvictReply& reply) {
                      : fmt::format("{} is not a member any more; its files stay on its disk\n", printable(reply.name)));
   return kDone;
 }
+int tell(const Command& command, const FolderReply& reply) {
+  print(command.json ? json_text(reply) + "\n"
+                     : fmt::format("{}: {}{}\n", printable(reply.name), printable(reply.path), reply.founded ? "; new to the cluster" : ""));
+  return kDone;
+}
 int tell(const Command& command, const RevertReply& reply) {
   print(command.json ? json_text(reply) + "\n" : fmt::format("reverting {} path{}\n", reply.paths, reply.paths == 1 ? "" : "s"));
   return kDone;

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 
 #include "cli/options_lb.h"
 #include "cli/system.h"
@@ -17,12 +18,19 @@ namespace syncline {
 namespace {
 
 struct Values {
-  std::string home, folder, token, name, listen, http, id, as, path, folder_name, ttl = "1h", nodes = "all",
+  std::string home, folder, token, name, listen, http, id, as, path, folder_name, mode, durability, ttl = "1h", nodes = "all",
                                                                                   timeout = "5s", drain_timeout = "1m";
   std::uint32_t uses = 1;
-  bool json = false, repair = false, watch = false, durable = false;
+  bool json = false, repair = false, watch = false, durable = false, accept_deletions = false;
   LbCommands lb;
 };
+
+// The node may have another working directory.
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  const auto absolute = std::filesystem::absolute(path, error);
+  return error ? path : absolute.lexically_normal().string();
+}
 
 CLI::Validator duration(std::uint64_t most_ms) {
   return CLI::Validator(
@@ -82,7 +90,7 @@ CLI::App* add_command(CLI::App& above, const char* name, const char* help, Value
 
 struct Commands {
   CLI::App *init, *run, *cluster, *invite, *join, *members, *status, *conflicts, *show, *diff, *restore, *leave, *evict, *verify,
-      *drop, *wait, *drain, *resume, *folder, *folders, *revert;
+      *drop, *wait, *drain, *resume, *folder, *folders, *revert, *folder_add, *folder_pause, *folder_resume, *folder_remove;
 };
 
 void add_conflicts(CLI::App& app, Values& v, Commands& c) {
@@ -102,6 +110,29 @@ void add_conflicts(CLI::App& app, Values& v, Commands& c) {
       with_id("restore", "make the loser live again (the present version is then overwritten knowingly)");
   c.restore->add_option("--as", v.as, "under this path instead, relative to the folder");
   c.drop = with_id("drop", "give the loser up, on all nodes");
+}
+
+void add_folders(CLI::App& app, Values& v, Commands& c) {
+  c.folder = app.add_subcommand("folder", "the folders of this node: list, add, pause, resume, remove, revert");
+  c.folder->require_subcommand(1);
+  c.folders = add_command(*c.folder, "list", "the folders of this node, and what their modes keep back; those that only others have", v);
+  c.folder_add = add_command(*c.folder, "add", "take part in the cluster's folder of this name, or found it", v);
+  c.folder_add->add_option("PATH", v.path, "where it is on this machine")->required();
+  c.folder_add->add_option("--name", v.folder_name, "as it is called on all nodes (default: the last part of PATH)");
+  c.folder_add->add_option("--mode", v.mode, "what this node does with it (default: send-receive)")
+      ->check(CLI::IsMember({"send-receive", "receive-only", "send-only"}));
+  c.folder_add->add_option("--durability", v.durability, "when a received version is shown (default: group)")
+      ->check(CLI::IsMember({"group", "strict"}));
+  const auto with_name = [&](const char* name, const char* help, bool required) {
+    auto* command = add_command(*c.folder, name, help, v);
+    auto* option = command->add_option("NAME", v.folder_name, required ? "as listed" : "as listed; may be left out where the node has one");
+    if (required) option->required();
+    return command;
+  };
+  c.folder_pause = with_name("pause", "look at nothing in it and take nothing over, across restarts, until it is resumed", false);
+  c.folder_resume = with_name("resume", "end a pause; try one that has stopped again at once", false);
+  c.folder_resume->add_flag("--accept-deletions", v.accept_deletions, "what its next scan misses was deleted on purpose: delete it everywhere");
+  c.folder_remove = with_name("remove", "take no part in it any more; its files stay where they are", true);
 }
 
 Commands add_commands(CLI::App& app, Values& v) {
@@ -141,9 +172,7 @@ Commands add_commands(CLI::App& app, Values& v) {
   c.wait->add_option("--folder", v.folder_name, "the folder of this name");
   c.verify = add_command(app, "verify", "hash everything again, compare with the cluster", v);
   c.verify->add_flag("--repair", v.repair, "fetch what is damaged from another node");
-  c.folder = app.add_subcommand("folder", "list, revert");
-  c.folder->require_subcommand(1);
-  c.folders = add_command(*c.folder, "list", "the folders of this node, and what their modes keep back", v);
+  add_folders(app, v, c);
   c.revert = add_command(*c.folder, "revert", "give up what was changed here in a folder that only receives", v);
   c.revert->add_option("PATH", v.path, "only this path and all below, absolute or relative to the folder");
   c.revert->add_option("--folder", v.folder_name, "the folder of this name");
@@ -192,6 +221,14 @@ Command command_of(const Commands& c, const Values& v) {
     out.what = ShowStatus{v.watch};
   } else if (c.folders->parsed()) {
     out.what = ShowFolders{};
+  } else if (c.folder_add->parsed()) {
+    out.what = Ask(FolderAddRequest{absolute_path(v.path), v.folder_name, v.mode, v.durability});
+  } else if (c.folder_pause->parsed()) {
+    out.what = Ask(FolderPauseRequest{v.folder_name});
+  } else if (c.folder_resume->parsed()) {
+    out.what = Ask(FolderResumeRequest{v.folder_name, v.accept_deletions});
+  } else if (c.folder_remove->parsed()) {
+    out.what = Ask(FolderRemoveRequest{v.folder_name});
   } else if (c.revert->parsed()) {
     out.what = Ask(RevertRequest{v.folder_name, v.path});
   } else if (c.show->parsed()) {

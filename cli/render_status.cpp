@@ -24,6 +24,7 @@ std::string folders(const StatusReply& s) {
     table.row({f.name, std::string(state_name(f.state)), human_count(f.files), human_size(f.bytes),
                human_count(f.directories), human_count(f.pending),
                f.behind_seconds == 0 ? "-" : human_duration(f.behind_seconds), human_count(f.conflicts), f.path});
+  for (const std::string& name : s.elsewhere) table.row({name, "elsewhere", "-", "-", "-", "-", "-", "-", "-"});
   std::string out = table.text();
   for (const FolderStatus& f : s.folders)
     if (!f.reason.empty())

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <map>
@@ -167,6 +168,7 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
       {"mode", [&](Node n) { return word(n, kModes, c.folder.mode); }},
   };
   const Keys limits_keys{{"rescan_seconds", [&](Node n) { return number(n, kRescanMin, kRescanMax, c.rescan_seconds); }},
+                         {"mass_delete_percent", [&](Node n) { return number(n, 1, 100, c.mass_delete_percent); }},
                          {"upload", [&](Node n) { return rate(n, c.bandwidth.upload); }},
                          {"schedule", [&](Node n) { return schedule(n, c.bandwidth.schedule); }}};
   const Keys balancer_keys{
@@ -194,6 +196,15 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
 }
 
 std::string_view mode_name(FolderMode mode) { return kModes[static_cast<std::size_t>(mode)]; }
+std::string_view durability_name(Durability durability) { return kDurabilities[static_cast<std::size_t>(durability)]; }
+
+template <class E, std::size_t N>
+static std::optional<E> named(std::string_view name, const std::array<std::string_view, N>& words) {
+  const auto it = std::find(words.begin(), words.end(), name);
+  return it == words.end() ? std::nullopt : std::optional(static_cast<E>(it - words.begin()));
+}
+std::optional<FolderMode> mode_named(std::string_view name) { return named<FolderMode>(name, kModes); }
+std::optional<Durability> durability_named(std::string_view name) { return named<Durability>(name, kDurabilities); }
 
 // A TOML basic string.
 static std::string quoted(std::string_view text) {
@@ -243,6 +254,9 @@ std::string config_text(const Config& c) {
       "[limits]\n"
       "# The whole folder is looked at again so often, in case the system lost a notification.\n"
       "rescan_seconds = {}\n"
+      "# A scan that misses more than so much of a folder stops it and deletes nothing, until somebody has looked:\n"
+      "# syncline folder resume --accept-deletions. 100 = only an empty folder does.\n"
+      "mass_delete_percent = {}\n"
       "# What this node sends, to all others together: \"unlimited\", \"20 MiB/s\", \"100 Mbit/s\". Other rates at other times of\n"
       "# the day (local time, the first that holds counts): schedule = [\"08:00-18:00 5 MiB/s\"].\n"
       "upload = {}\n"
@@ -256,7 +270,7 @@ std::string config_text(const Config& c) {
       quoted(c.name), quoted(c.listen), example, quoted(c.http),
       quoted(kLevels[static_cast<std::size_t>(c.log)]), c.ready_without_majority, quoted(c.folder.path),
       quoted(kDurabilities[static_cast<std::size_t>(c.folder.durability)]), quoted(mode_name(c.folder.mode)),
-      c.rescan_seconds, quoted(c.bandwidth.upload), periods, quoted(c.balancer.agent), c.balancer.changes_behind,
+      c.rescan_seconds, c.mass_delete_percent, quoted(c.bandwidth.upload), periods, quoted(c.balancer.agent), c.balancer.changes_behind,
       c.balancer.seconds_behind);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,8 +32,11 @@ struct FolderConfig {
   bool operator==(const FolderConfig&) const = default;
 };
 
-// "send-receive", "receive-only", "send-only".
+// "send-receive", "receive-only", "send-only"; "group", "strict". And back; nullopt: no such word.
 std::string_view mode_name(FolderMode mode);
+std::string_view durability_name(Durability durability);
+std::optional<FolderMode> mode_named(std::string_view name);
+std::optional<Durability> durability_named(std::string_view name);
 
 // HOME/config.toml: what an administrator may change by hand; read once, when the node starts.
 struct Config {
@@ -46,6 +50,7 @@ struct Config {
   LogLevel log = LogLevel::info;
   bool ready_without_majority = false;  // DESIGN.md, section 6, /readyz
   std::uint64_t rescan_seconds = 3600;  // the whole folder is looked at again so often; 10 s to 30 days
+  std::uint64_t mass_delete_percent = 50;  // 1 to 100: ScanOptions::missing_percent
   Bandwidth bandwidth;
   FolderConfig folder;
   BalancerConfig balancer;

@@ -63,10 +63,7 @@ Result<std::unique_ptr<Daemon>> Daemon::create(Home home) {
 Status Daemon::open_index() {
   KvOptions options;
   options.directory = home_.path + "/index";
-  options.sync_files = [slot = open_folder_]() -> Status {  // until the last group, when the folder's runner has gone
-    const auto folder = slot->get();
-    return folder ? folder->folder->sync() : Status{};
-  };
+  options.sync_files = [folders = open_folders_] { return folders->sync(); };  // until the last group, when their runners have gone
   options.on_durable = [this](std::uint64_t batch) { loop_.post([this, batch] { tell(Durable{batch}); }); };
   for (int attempt = 0;; ++attempt) {
     auto kv = open_lmdb_kv(options);
@@ -89,6 +86,11 @@ Status Daemon::open_index() {
     spdlog::warn("{}; the index was moved to {} and is made anew from the folder and the other members",
                  why.message, *name);
   }
+  open_replica();
+  return {};
+}
+
+void Daemon::open_replica() {
   ReplicaOptions replica;
   replica.self = home_.identity.node;
   replica.name = home_.config.name;
@@ -99,24 +101,18 @@ Status Daemon::open_index() {
   for (const Member& member : home_.members) {
     if (member.state == MemberState::joined) replica.members.push_back(member.node);
   }
-  replica.modes[1] = home_.config.folder.mode;
+  replica.folders.clear();
+  for (const HomeFolder& folder : home_.folders) {
+    if (folder.removing) continue;
+    replica.folders.push_back(folder.id);
+    replica.modes[folder.id] = folder.config.mode;
+  }
   randombytes_buf(&replica.random_seed, sizeof replica.random_seed);
   replica.limits = {home_.config.balancer.changes_behind, home_.config.balancer.seconds_behind * 1000,
                     home_.config.ready_without_majority};
   replica_ = std::make_unique<Replica>(*index_, std::move(replica));
 
-  FolderRunner::Options folder;
-  folder.path = home_.config.folder.path;
-  folder.identity = {home_.cluster.cluster, 1};
-  folder.key = &hash_key_;
-  folder.strict = home_.config.folder.durability == Durability::strict;
-  folder.rescan = std::chrono::seconds(home_.config.rescan_seconds);
-  folder.looks_as_of = [this] { return replica_->looks_as_of(); };
-  folder.recovering = [this] { return replica_->recovering(); };
-  folder.slot = open_folder_;
-  folder_ = std::make_unique<FolderRunner>(std::move(folder), loop_, executor_, *index_, *kv_,
-                                           [this](Event e) { tell(std::move(e)); });
-  return {};
+  for (const HomeFolder& folder : home_.folders) open_folder(folder);
 }
 
 Status Daemon::open_links() {
@@ -167,14 +163,16 @@ Status Daemon::run() {
   });
   loop_.before_wait([this] { cycle(); });
   publish_self();
-  folder_->start();
-  spdlog::info("node {} serves {}; links on {}, HTTP on {}", home_.config.name, home_.config.folder.path,
+  for (const auto& f : folders_) {
+    if (f->runner) f->runner->start();
+  }
+  spdlog::info("node {} serves {}; links on {}, HTTP on {}", home_.config.name, first_folder().path(),
                transport_->local_address(), http_->local_address());
   loop_.run();
   http_.reset();
   agent_.reset();
   control_.reset();
-  folder_.reset();
+  for (const auto& f : folders_) f->runner.reset();
   if (end_) kv_->flush_wait();
   return end_;
 }
@@ -195,11 +193,14 @@ void Daemon::cycle() {
   const auto next = transport_->service(Clock::now());
   process();
   if (commit_blocked_) return;
-  for (const std::string& path : std::exchange(applied_, {})) folder_->applied(path);
+  for (const PathKey& key : std::exchange(applied_, {})) {
+    if (FolderRunner* r = runner(key.folder)) r->applied(key.path);
+  }
   check_drains();
   check_resumes();
   check_leaves();
   check_verify();
+  check_removals();
   transport_->flush();
   service_->set(next);
   const Now at = now();
@@ -250,7 +251,10 @@ void Daemon::execute(Effect& effect) {
       d.send(e);
     }
     void operator()(StartJob& e) { d.start_job(std::move(e.job)); }
-    void operator()(LookAt& e) { e.asked ? d.folder_->look_asked(e.path) : d.folder_->look(e.path, e.subtree); }
+    void operator()(LookAt& e) {
+      FolderRunner* r = d.runner(e.folder);
+      if (r) e.asked ? r->look_asked(e.path) : r->look(e.path, e.subtree);
+    }
     void operator()(FlushIndex&) {
       d.kv_->flush();
       if (d.kv_->durable() >= d.kv_->applied()) d.tell(Durable{d.kv_->durable()});
@@ -286,20 +290,21 @@ void Daemon::send_waiting(const NodeId& peer, Lane lane) {
 }
 
 void Daemon::start_job(FileJob job) {
-  const auto folder = folder_->open();
+  FolderRunner* const r = runner(job.folder);
+  const auto folder = r ? r->open() : nullptr;
   if (!folder) {
     tell(FileDone{job.id, std::visit(Unavailable{}, job.work)});
     return;
   }
   const std::string strand = job.strand;
   const bool bulk = job.bulk;
-  std::string applied;
-  if (const auto* apply = std::get_if<ApplyJob>(&job.work)) folder_->applying(applied = apply->request.path);
+  PathKey applied{job.folder, ""};
+  if (const auto* apply = std::get_if<ApplyJob>(&job.work)) r->applying(applied.path = apply->request.path);
   executor_.run(strand, bulk, [this, folder, applied = std::move(applied), job = std::move(job)]() mutable {
     FileOutcome outcome = run_job(*folder->folder, job);
     loop_.post([this, id = job.id, applied = std::move(applied), outcome = std::move(outcome)]() mutable {
       tell(FileDone{id, std::move(outcome)});
-      if (!applied.empty()) applied_.push_back(std::move(applied));
+      if (!applied.path.empty()) applied_.push_back(std::move(applied));
     });
   });
 }

@@ -2,6 +2,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -17,11 +18,22 @@
 #include "node/invites.h"
 #include "node/join.h"
 #include "node/loop.h"
+#include "node/path_key.h"
 #include "node/replica.h"
 #include "node/transport.h"
 #include "storage/index.h"
 
 namespace syncline {
+
+// A folder that this node has, as it runs.
+struct LocalFolder {
+  HomeFolder home;
+  std::shared_ptr<FolderSlot> slot = std::make_shared<FolderSlot>();
+  std::unique_ptr<FolderRunner> runner;  // null: it is being removed, and what it was doing has ended
+  std::string forgotten;                 // being removed: so far the index has been told
+  FolderId id() const { return home.id; }
+  const std::string& path() const { return home.config.path; }
+};
 
 // A running node: the replica, and around it the links, the folder, the index, the control socket and HTTP.
 // Everything that decides is in the replica; this carries events to it and its effects out. Lives on the
@@ -37,6 +49,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
  private:
   explicit Daemon(Home home);
   Status open_index();
+  void open_replica();
   Status open_links();
 
   // daemon.cpp: the cycle
@@ -49,6 +62,30 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   void send_waiting(const NodeId& peer, Lane lane);
   void start_job(FileJob job);
   Now now() const;
+
+  // daemon_folders.cpp
+  LocalFolder& first_folder() const { return *folders_.front(); }
+  LocalFolder* folder(FolderId id) const;                  // null: this node does not have it
+  LocalFolder* folder_named(const std::string& name) const;  // the same; one that is being removed is not had
+  std::string folder_name(FolderId id) const;
+  FolderRunner* runner(FolderId id) const;
+  LocalFolder& open_folder(HomeFolder home);
+  // Which folder, and what in it: `path` as given on the command line; `name` may be empty.
+  struct Place {
+    LocalFolder* folder = nullptr;
+    std::string path;
+  };
+  Result<Place> place_of(const std::string& name, const std::string& path) const;
+  Result<LocalFolder*> folder_or_error(const std::string& name) const;
+  std::vector<ClusterFolder> cluster_folders() const;
+  FolderStatus folder_status(const LocalFolder& folder) const;
+  Status save_folders() const;
+  Result<ControlReply> on(const FolderAddRequest& request);
+  Result<HomeFolder> new_folder(const FolderAddRequest& request) const;
+  Result<ControlReply> on(const FolderPauseRequest& request);
+  Result<ControlReply> on(const FolderResumeRequest& request);
+  void remove_folder(const FolderRemoveRequest& request, ControlAnswer answer);
+  void check_removals();
 
   // daemon_members.cpp
   void publish_self();
@@ -63,6 +100,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   void go_on_verifying();
   void check_verify();
   void compare_with_peers(VerifyReply& reply) const;
+  std::string shown_path(FolderId id, const std::string& path) const;
 
   // daemon_leave.cpp
   bool is_gone() const;
@@ -97,7 +135,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Result<ControlReply> on(const ConflictDropRequest& request);
   Result<ControlReply> on(const RevertRequest& request);
   void wait(const WaitRequest& request, ControlAnswer answer);
-  void start_wait(const std::string& path, const WaitRequest& request, Clock::time_point deadline,
+  void start_wait(FolderId folder, const std::string& path, const WaitRequest& request, Clock::time_point deadline,
                   ControlAnswer answer);
   void end_wait(std::uint64_t id);
   void check_wait_deadlines();
@@ -109,6 +147,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   void resume(ControlAnswer answer);
   void check_resumes();
   std::string unhealthy();
+  bool overdue() const;
   std::string agent_line();
   void drain(const DrainRequest& request, ControlAnswer answer);
   bool drained_by_now();
@@ -116,14 +155,12 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   void check_drains();
 
   Result<Conflict> find_conflict(const std::string& id) const;
-  Result<std::string> relative_path(const std::string& path) const;
   ConflictEntry entry_of(const Conflict& conflict) const;
   ConflictSide side_of(const Record& record) const;
-  FolderStatus folder_status() const;
 
   // FileSource: daemon_file.cpp
-  Result<OpenedFile> open(std::string& path) override;
-  void find(const std::string& path, FindAnswer answer) override;
+  Result<OpenedFile> open(const std::string& folder, std::string& path) override;
+  void find(const std::string& folder, const std::string& path, FindAnswer answer) override;
   void end_find(std::uint64_t id);
 
   Home home_;
@@ -132,11 +169,13 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Clock::time_point started_ = Clock::now();
   std::optional<Clock::time_point> ready_since_;  // as balancers' agents were told; of this start, or since the last `resume`
   Executor executor_;
-  const std::shared_ptr<FolderSlot> open_folder_ = std::make_shared<FolderSlot>();  // what the index makes durable before itself
+  const std::shared_ptr<FolderSlots> open_folders_ = std::make_shared<FolderSlots>();  // what the index makes durable before itself
   std::unique_ptr<Kv> kv_;
   std::unique_ptr<Index> index_;
   std::unique_ptr<Replica> replica_;
-  std::unique_ptr<FolderRunner> folder_;
+  std::vector<std::unique_ptr<LocalFolder>> folders_;  // the one that the node was made with first, and for ever
+  mutable std::mutex names_mutex_;
+  std::map<std::string, FolderId> names_;  // of folders_, for HTTP's threads; "" is the first
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<ControlServer> control_;
   std::unique_ptr<HttpServer> http_;
@@ -145,7 +184,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
 
   std::deque<Event> events_;
   std::vector<Effect> effects_;       // of steps not committed yet
-  std::vector<std::string> applied_;  // paths of applies whose end is among events_
+  std::vector<PathKey> applied_;      // of applies whose end is among events_
   bool commit_blocked_ = false;  // no space for the index: nothing goes out until there is
   bool stopping_ = false;
   Status end_;
@@ -185,6 +224,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
                                              Clock::time_point next = Clock::time_point::max());
   std::map<std::uint64_t, PendingWait> waits_;
   std::vector<PendingWait> drains_, resumes_, leaves_, verifiers_;
+  std::multimap<FolderId, ControlAnswer> removals_;
   std::shared_ptr<Verify> verify_;  // the last one
   std::uint64_t verify_runs_ = 0;
   bool drain_was_early_ = false;

@@ -16,8 +16,6 @@ std::uint64_t seconds_since(Clock::time_point t) {
 
 WallTime wall(std::uint64_t ms) { return {ms}; }
 
-constexpr FolderId kFolder = 1;
-
 }  // namespace
 
 void Daemon::handle(const ControlRequest& request, ControlAnswer answer) {
@@ -26,6 +24,7 @@ void Daemon::handle(const ControlRequest& request, ControlAnswer answer) {
   if (const auto* v = std::get_if<VerifyRequest>(&request)) return verify(*v, std::move(answer));
   if (const auto* l = std::get_if<LeaveRequest>(&request)) return leave(*l, std::move(answer));
   if (std::holds_alternative<ResumeRequest>(request)) return resume(std::move(answer));
+  if (const auto* r = std::get_if<FolderRemoveRequest>(&request)) return remove_folder(*r, std::move(answer));
   answer(std::visit(
       [this](const auto& r) -> Result<ControlReply> {
         if constexpr (!requires { this->on(r); })
@@ -34,35 +33,6 @@ void Daemon::handle(const ControlRequest& request, ControlAnswer answer) {
           return on(r);
       },
       request));
-}
-
-FolderStatus Daemon::folder_status() const {
-  FolderStatus f;
-  f.name = home_.cluster.folders.front().name;
-  f.path = home_.config.folder.path;
-  const IndexCounts c = index_->counts(kFolder);
-  f.files = c.files, f.bytes = c.bytes, f.directories = c.directories, f.pending = c.pending,
-  f.conflicts = c.open_conflicts;
-  f.mode = mode_name(home_.config.folder.mode);
-  f.rules = folder_->rules();
-  f.unpublished = c.unpublished, f.unapplied = c.unapplied;
-  for (HeldView& held : replica_->held(kFolder, limits::status_held))
-    f.held.push_back({std::move(held.path), held.held == Held::unpublished});
-  const std::string stopped = replica_->folder_stopped(kFolder);
-  if (commit_blocked_) {
-    f.state = FolderState::stopped;
-    f.reason = "no space left for the index";
-  } else if (!stopped.empty()) {
-    f.state = FolderState::stopped;
-    f.reason = stopped;
-  } else if (folder_->scanning()) {
-    f.state = FolderState::scanning;
-    f.reason = "comparing the folder with the index";
-  } else if (c.pending > 0) {
-    f.state = FolderState::catching_up;
-    f.reason = fmt::format("{} files on their way", c.pending);
-  }
-  return f;
 }
 
 Result<ControlReply> Daemon::on(const StatusRequest&) {
@@ -95,8 +65,16 @@ Result<ControlReply> Daemon::on(const StatusRequest&) {
     if (view != views.end()) p.linked = view->linked, p.ready = view->ready, p.behind = view->behind;
     s.peers.push_back(std::move(p));
   }
-  s.folders.push_back(folder_status());
-  s.folders.back().behind_seconds = ready.folders.front().seconds;
+  for (const auto& f : folders_) {
+    if (!f->runner) continue;
+    s.folders.push_back(folder_status(*f));
+    for (const FolderBehind& behind : ready.folders) {
+      if (behind.name == f->home.name) s.folders.back().behind_seconds = behind.seconds;
+    }
+  }
+  for (const ClusterFolder& f : cluster_folders()) {
+    if (!folder_named(f.name)) s.elsewhere.push_back(f.name);
+  }
   std::map<std::string, Rate> rates;
   for (const TransferView& t : replica_->transfers()) {
     Rate rate = rates_.contains(t.path) ? rates_[t.path] : Rate{t.done, 0, Clock::now()};
@@ -109,23 +87,24 @@ Result<ControlReply> Daemon::on(const StatusRequest&) {
     rates[t.path] = rate;
     if (s.transfers.size() < limits::status_transfers) {
       s.transfers.push_back(
-          {s.folders[0].name, t.path, t.size, t.done, rate.bytes_s, t.peer.is_zero() ? "" : name_of(t.peer)});
+          {folder_name(t.folder), t.path, t.size, t.done, rate.bytes_s, t.peer.is_zero() ? "" : name_of(t.peer)});
     }
   }
   rates_ = std::move(rates);
-  auto problems = replica_->problems();
-  if (!folder_->watch_problem().empty())
-    problems.insert(problems.begin(), {"", folder_->watch_problem(), now().wall_ms});
-  s.totals.problems = problems.size() + (s.folders[0].state == FolderState::stopped);
-  if (s.folders[0].state == FolderState::stopped)
-    s.problems.push_back({s.folders[0].name, "", s.folders[0].reason, s.now});
-  for (const ProblemView& p : problems) {
-    if (s.problems.size() < limits::status_problems) {
-      s.problems.push_back({p.path.empty() ? "" : s.folders[0].name, p.path, p.text, wall(p.since_wall_ms)});
-    }
+  for (const FolderStatus& f : s.folders) {
+    s.totals.files += f.files, s.totals.bytes += f.bytes, s.totals.conflicts += f.conflicts, s.totals.pending += f.pending;
+    if (f.state == FolderState::stopped || f.state == FolderState::paused) s.problems.push_back({f.name, "", f.reason, s.now});
   }
-  s.totals.files = s.folders[0].files, s.totals.bytes = s.folders[0].bytes;
-  s.totals.conflicts = s.folders[0].conflicts, s.totals.pending = s.folders[0].pending;
+  for (const auto& f : folders_) {
+    const std::string blind = f->runner ? f->runner->watch_problem() : "";
+    if (!blind.empty()) s.problems.push_back({folders_.size() > 1 ? f->home.name : "", "", blind, s.now});
+  }
+  const auto problems = replica_->problems();
+  s.totals.problems = s.problems.size() + problems.size();
+  for (const ProblemView& p : problems) {
+    if (s.problems.size() < limits::status_problems)
+      s.problems.push_back({p.folder == kClusterFolder ? "" : folder_name(p.folder), p.path, p.text, wall(p.since_wall_ms)});
+  }
   return s;
 }
 
@@ -172,7 +151,7 @@ ConflictSide Daemon::side_of(const Record& record) const {
 ConflictEntry Daemon::entry_of(const Conflict& conflict) const {
   ConflictEntry e;
   e.id = conflict_id(conflict.loser);
-  e.folder = home_.cluster.folders.front().name;
+  e.folder = folder_name(conflict.loser.folder);
   e.path = conflict.loser.path;
   const auto live = index_->get(conflict.loser.folder, conflict.loser.path);
   if (live && live->live) e.winner = side_of(*live->live);
@@ -182,27 +161,28 @@ ConflictEntry Daemon::entry_of(const Conflict& conflict) const {
 }
 
 Result<ControlReply> Daemon::on(const ConflictsRequest& request) {
-  if (!request.folder.empty() && request.folder != home_.cluster.folders.front().name) {
-    return fail(Error::Code::not_found, "no folder named " + request.folder);
-  }
+  if (!request.folder.empty() && !folder_named(request.folder)) return fail(Error::Code::not_found, "no folder named " + request.folder);
   ConflictsReply reply;
-  reply.total = index_->counts(kFolder).open_conflicts;
-  for (const Conflict& c : index_->conflicts(kFolder, false, limits::conflicts_listed))
-    reply.conflicts.push_back(entry_of(c));
+  for (const auto& f : folders_) {
+    if (!request.folder.empty() && f->home.name != request.folder) continue;
+    reply.total += index_->counts(f->id()).open_conflicts;
+    for (const Conflict& c : index_->conflicts(f->id(), false, limits::conflicts_listed - reply.conflicts.size()))
+      reply.conflicts.push_back(entry_of(c));
+  }
   return reply;
 }
 
 Result<Conflict> Daemon::find_conflict(const std::string& id) const {
-  std::optional<Conflict> found;
-  for (Conflict& c : index_->conflicts(kFolder, false, SIZE_MAX)) {
-    if (conflict_id(c.loser).rfind(id, 0) != 0) continue;
-    if (found)
-      return fail(Error::Code::invalid,
-                  id + " is the start of more than one conflict's id; give more digits");
-    found = std::move(c);
+  std::vector<Conflict> found;
+  for (const auto& f : folders_) {
+    for (Conflict& c : index_->conflicts(f->id(), false, SIZE_MAX)) {
+      if (conflict_id(c.loser).rfind(id, 0) == 0) found.push_back(std::move(c));
+    }
   }
-  if (!found) return fail(Error::Code::not_found, "no open conflict " + id + "; see: syncline conflicts");
-  return *found;
+  if (found.size() > 1)
+    return fail(Error::Code::invalid, id + " is the start of more than one conflict's id; give more digits");
+  if (found.empty()) return fail(Error::Code::not_found, "no open conflict " + id + "; see: syncline conflicts");
+  return std::move(found.front());
 }
 
 Result<ControlReply> Daemon::on(const ConflictShowRequest& request) {
@@ -210,13 +190,14 @@ Result<ControlReply> Daemon::on(const ConflictShowRequest& request) {
   if (!conflict) return tl::unexpected(conflict.error());
   ConflictShowReply reply;
   reply.conflict = entry_of(*conflict);
-  const auto folder = folder_->open();
-  const auto entry = index_->get(kFolder, conflict->loser.path);
-  if (entry && entry->disk && entry->disk->state.present())
-    reply.winner_file = home_.config.folder.path + "/" + conflict->loser.path;
+  const FolderId id = conflict->loser.folder;
+  const std::string root = this->folder(id)->path();
+  const auto folder = open_folders_->get(id);
+  const auto entry = index_->get(id, conflict->loser.path);
+  if (entry && entry->disk && entry->disk->state.present()) reply.winner_file = root + "/" + conflict->loser.path;
   const Hash128& hash = conflict->loser.content.hash;
   if (folder && conflict->loser.content.kind == Kind::file && folder->folder->has_version(hash)) {
-    reply.loser_file = home_.config.folder.path + "/.syncline/versions/" + to_hex(hash);
+    reply.loser_file = root + "/.syncline/versions/" + to_hex(hash);
   }
   return reply;
 }
@@ -225,12 +206,13 @@ Result<ControlReply> Daemon::on(const ConflictRestoreRequest& request) {
   const auto conflict = find_conflict(request.id);
   if (!conflict) return tl::unexpected(conflict.error());
   std::string as = conflict->loser.path;
+  const FolderId id = conflict->loser.folder;
   if (!request.as.empty()) {
-    const auto path = relative_path(request.as);
-    if (!path) return tl::unexpected(path.error());
-    as = *path;
+    const auto place = place_of(folder_name(id), request.as);
+    if (!place) return tl::unexpected(place.error());
+    as = place->path;
   }
-  const auto folder = folder_->open();
+  const auto folder = open_folders_->get(id);
   const Content& content = conflict->loser.content;
   if (content.kind == Kind::file && content.size > 0 &&
       !(folder && folder->folder->has_version(content.hash))) {
@@ -239,7 +221,7 @@ Result<ControlReply> Daemon::on(const ConflictRestoreRequest& request) {
         "the bytes of this version have not reached this node yet; try again, or on the node that wrote it");
   }
   if (const Status s =
-          replica_->restore_conflict(kFolder, conflict->loser.path, conflict->loser.dot, as, now());
+          replica_->restore_conflict(id, conflict->loser.path, conflict->loser.dot, as, now());
       !s) {
     return tl::unexpected(s.error());
   }
@@ -250,66 +232,30 @@ Result<ControlReply> Daemon::on(const ConflictRestoreRequest& request) {
 Result<ControlReply> Daemon::on(const ConflictDropRequest& request) {
   const auto conflict = find_conflict(request.id);
   if (!conflict) return tl::unexpected(conflict.error());
-  if (const Status s = replica_->drop_conflict(kFolder, conflict->loser.path, conflict->loser.dot, now()); !s)
+  if (const Status s = replica_->drop_conflict(conflict->loser.folder, conflict->loser.path, conflict->loser.dot, now()); !s)
     return tl::unexpected(s.error());
   tell(Tick{});
   return Done{};
 }
 
-// ---- folders
-// ------------------------------------------------------------------------------------------------------------
-
-Result<ControlReply> Daemon::on(const RevertRequest& request) {
-  if (!request.folder.empty() && request.folder != home_.cluster.folders.front().name)
-    return fail(Error::Code::not_found, "no folder named " + request.folder);
-  std::string path;
-  if (!request.path.empty()) {
-    const auto relative = relative_path(request.path);
-    if (!relative) return tl::unexpected(relative.error());
-    path = *relative;
-  }
-  const auto reverted = replica_->revert(kFolder, path, now());
-  if (!reverted) return tl::unexpected(reverted.error());
-  tell(Tick{});
-  return RevertReply{*reverted};
-}
-
 // ---- the barrier
 // ------------------------------------------------------------------------------------------------------------
 
-Result<std::string> Daemon::relative_path(const std::string& given) const {
-  std::string path = given;
-  if (path.rfind('/', 0) == 0) {
-    const std::string& root = home_.config.folder.path;
-    if (path.rfind(root + "/", 0) != 0) return fail(Error::Code::not_found, path + " is not inside " + root);
-    path.erase(0, root.size() + 1);
-  }
-  while (path.rfind("./", 0) == 0) path.erase(0, 2);
-  while (!path.empty() && path.back() == '/') path.pop_back();
-  if (!is_canonical_path(path) || path == kRootPath || path == ".syncline" ||
-      path.rfind(".syncline/", 0) == 0) {
-    return fail(Error::Code::invalid, given + " is not a path of a file in the folder");
-  }
-  return path;
-}
-
 void Daemon::wait(const WaitRequest& request, ControlAnswer answer) {
-  if (!request.folder.empty() && request.folder != home_.cluster.folders.front().name) {
-    return answer(fail(Error::Code::not_found, "no folder named " + request.folder));
-  }
-  const auto path = relative_path(request.path);
-  if (!path) return answer(tl::unexpected(path.error()));
+  const auto place = place_of(request.folder, request.path);
+  if (!place) return answer(tl::unexpected(place.error()));
   const auto deadline = Clock::now() + std::chrono::milliseconds(request.timeout_ms);
   // It is about what is on the disk now, noticed by the watcher or not.
-  folder_->look_now(*path, [this, path = *path, request, deadline, answer = std::move(answer)]() mutable {
-    loop_.post([this, path = std::move(path), request, deadline, answer = std::move(answer)]() mutable {
+  place->folder->runner->look_now(place->path, [this, folder = place->folder->id(), path = place->path, request, deadline,
+                                                answer = std::move(answer)]() mutable {
+    loop_.post([this, folder, path = std::move(path), request, deadline, answer = std::move(answer)]() mutable {
       process();
-      start_wait(path, request, deadline, std::move(answer));
+      start_wait(folder, path, request, deadline, std::move(answer));
     });
   });
 }
 
-void Daemon::start_wait(const std::string& path, const WaitRequest& request, Clock::time_point deadline,
+void Daemon::start_wait(FolderId folder, const std::string& path, const WaitRequest& request, Clock::time_point deadline,
                         ControlAnswer answer) {
   WaitGoal goal;
   goal.durable = request.durable;
@@ -317,7 +263,7 @@ void Daemon::start_wait(const std::string& path, const WaitRequest& request, Clo
   goal.who = request.nodes.what == WaitFor::What::all        ? WaitGoal::Who::all
              : request.nodes.what == WaitFor::What::majority ? WaitGoal::Who::majority
                                                              : WaitGoal::Who::count;
-  const auto id = replica_->start_wait(kFolder, path, goal, now());
+  const auto id = replica_->start_wait(folder, path, goal, now());
   if (!id) return answer(tl::unexpected(id.error()));
   waits_[*id] = {std::move(answer), deadline};
   tell(Tick{});

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "node/daemon.h"
 
 // What balancers are told, and `syncline drain`.
@@ -7,7 +9,6 @@ namespace syncline {
 
 namespace {
 
-constexpr FolderId kFolder = 1;
 // An agent's "drain" lasts until "ready", which would also undo what an administrator told the balancer by
 // hand: it is said for a while only, and every balancer asks more often than that.
 constexpr std::chrono::seconds kSayReady{60};
@@ -27,6 +28,8 @@ NodeState state_of(Readiness::State state) {
       return NodeState::catching_up;
     case Readiness::State::cut_off:
       return NodeState::cut_off;
+    case Readiness::State::paused:
+      return NodeState::paused;
     case Readiness::State::stopped:
       break;
   }
@@ -38,8 +41,18 @@ NodeState state_of(Readiness::State state) {
 // What will not pass by itself; empty: nothing.
 std::string Daemon::unhealthy() {
   if (commit_blocked_) return "no space left for the index";
-  if (const std::string stopped = replica_->folder_stopped(kFolder); !stopped.empty()) return "stopped: " + stopped;
-  return folder_->blind();
+  for (const auto& f : folders_) {
+    if (!f->runner || f->runner->paused()) continue;
+    const std::string stopped = replica_->folder_stopped(f->id());
+    const std::string why = stopped.empty() ? f->runner->blind() : "stopped: " + stopped;
+    if (!why.empty()) return folders_.size() == 1 ? why : fmt::format("{}: {}", f->home.name, why);
+  }
+  return "";
+}
+
+// Something that was noticed should have been looked at a while ago.
+bool Daemon::overdue() const {
+  return std::any_of(folders_.begin(), folders_.end(), [](const auto& f) { return f->runner && f->runner->overdue(); });
 }
 
 Result<ControlReply> Daemon::on(const ReadyRequest&) {
@@ -53,7 +66,7 @@ Result<ControlReply> Daemon::on(const ReadyRequest&) {
   reply.reason = reply.healthy ? r.reason : reply.unhealthy;
   reply.missing = r.missing;
   for (const FolderLag& f : r.folders)
-    reply.folders.push_back({home_.cluster.folders.front().name, f.changes, f.behind_ms / 1000});
+    reply.folders.push_back({folder_name(f.folder), f.changes, f.behind_ms / 1000});
   return reply;
 }
 
@@ -111,9 +124,9 @@ void Daemon::check_resumes() {
 // Others can only have what this node has looked at: if it is late with that, they are asked once more.
 bool Daemon::drained_by_now() {
   if (replica_->drain_view().phase != DrainView::Phase::drained) return false;
-  drain_was_early_ |= folder_->overdue();
+  drain_was_early_ |= overdue();
   if (!drain_was_early_) return true;
-  if (!folder_->overdue() && replica_->drain(now())) drain_was_early_ = false, tell(Tick{});
+  if (!overdue() && replica_->drain(now())) drain_was_early_ = false, tell(Tick{});
   return false;
 }
 

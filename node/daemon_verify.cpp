@@ -11,7 +11,6 @@ namespace syncline {
 
 namespace {
 
-constexpr FolderId kFolder = 1;
 constexpr std::size_t kBatch = 64;  // paths read in one go
 constexpr std::chrono::seconds kMending{60};  // for what is fetched anew
 
@@ -34,12 +33,14 @@ void list(std::vector<std::string>& paths, const std::string& path) {
 
 struct Daemon::Verify {
   struct File {
+    FolderId folder = 0;
     std::string path;
     DiskState known;
     Observation::State state = Observation::State::absent;
     DiskState seen{};
   };
   struct Kept {
+    FolderId folder = 0;
     Hash128 hash;
     std::uint64_t size = 0;
     std::string path;
@@ -50,12 +51,13 @@ struct Daemon::Verify {
   void take(Daemon& daemon, const Kept& kept);
 
   VerifyReply so_far;
+  std::vector<FolderId> folders;  // the one that is read, and those to come
   std::string cursor;
   std::vector<Conflict> conflicts;  // whose bytes are still to be read, from the end
   bool files_read = false, all_read = false;
   std::size_t reading = 0;  // under way
-  std::set<std::string> mending;
-  std::multiset<Hash128> mending_kept;
+  std::set<PathKey> mending;
+  std::multiset<std::pair<FolderId, Hash128>> mending_kept;
   Clock::time_point give_up = Clock::time_point::max();
   std::string broken_off;
 };
@@ -69,6 +71,9 @@ void Daemon::verify(const VerifyRequest& request, ControlAnswer answer) {
       verify_ = std::make_shared<Verify>();
       verify_->so_far.run = ++verify_runs_;
       verify_->so_far.repair = request.repair;
+      for (const auto& f : folders_) {
+        if (f->runner) verify_->folders.push_back(f->id());
+      }
     }
   } else if (!verify_ || verify_->so_far.run != request.run) {
     return answer(fail(Error::Code::not_found, "that verify is over"));
@@ -82,31 +87,37 @@ void Daemon::verify(const VerifyRequest& request, ControlAnswer answer) {
 void Daemon::go_on_verifying() {
   Verify& v = *verify_;
   if (v.reading > 0 || v.all_read) return;
-  const auto folder = folder_->open();
-  if (const std::string stopped = replica_->folder_stopped(kFolder); !folder || !stopped.empty()) {
+  if (v.folders.empty()) {
+    v.all_read = true;
+    v.give_up = Clock::now() + kMending;
+    return;
+  }
+  const FolderId id = v.folders.front();
+  const auto folder = open_folders_->get(id);
+  if (const std::string stopped = replica_->folder_stopped(id); !folder || !stopped.empty()) {
     v.broken_off = "the folder is stopped: " + (stopped.empty() ? "it is not open" : stopped);
     v.all_read = true;
     return;
   }
   std::vector<Verify::File> files;
   while (!v.files_read && files.empty()) {
-    const auto entries = index_->below(kFolder, "", v.cursor, kBatch);
+    const auto entries = index_->below(id, "", v.cursor, kBatch);
     for (const auto& [path, entry] : entries) {
-      if (entry.disk && entry.disk->state.content.kind == Kind::file) files.push_back({path, entry.disk->state});
+      if (entry.disk && entry.disk->state.content.kind == Kind::file) files.push_back({id, path, entry.disk->state});
     }
     if (!entries.empty()) v.cursor = entries.back().first;
     v.files_read = entries.empty();
-    if (v.files_read) v.conflicts = index_->conflicts(kFolder, false, SIZE_MAX);
+    if (v.files_read) v.conflicts = index_->conflicts(id, false, SIZE_MAX);
   }
   std::vector<Verify::Kept> kept;
   for (; v.files_read && kept.size() < kBatch && !v.conflicts.empty(); v.conflicts.pop_back()) {
     const Record& loser = v.conflicts.back().loser;
-    if (loser.content.kind == Kind::file && loser.content.size > 0) kept.push_back({loser.content.hash, loser.content.size, loser.path});
+    if (loser.content.kind == Kind::file && loser.content.size > 0) kept.push_back({id, loser.content.hash, loser.content.size, loser.path});
   }
   if (files.empty() && kept.empty()) {
-    v.all_read = true;
-    v.give_up = Clock::now() + kMending;
-    return;
+    v.folders.erase(v.folders.begin());
+    v.cursor.clear(), v.files_read = false;
+    return go_on_verifying();
   }
   v.reading = files.size() + kept.size();
   const auto taken = [this, verify = verify_] {
@@ -132,14 +143,21 @@ void Daemon::go_on_verifying() {
   }
 }
 
+// As a report names it: where there is but one folder, relative to it.
+std::string Daemon::shown_path(FolderId id, const std::string& path) const {
+  const LocalFolder* f = folder(id);
+  return folders_.size() > 1 && f ? f->path() + "/" + path : path;
+}
+
 void Daemon::Verify::take(Daemon& d, const Kept& kept) {
   ++so_far.kept;
   if (kept.good) return;
   ++so_far.damaged_count;
-  list(so_far.damaged, kept.path);
+  list(so_far.damaged, d.shown_path(kept.folder, kept.path));
   if (!so_far.repair) return;
-  if (!mending_kept.contains(kept.hash)) d.replica_->refetch_kept(kFolder, kept.hash);
-  mending_kept.insert(kept.hash);
+  const std::pair key{kept.folder, kept.hash};
+  if (!mending_kept.contains(key)) d.replica_->refetch_kept(kept.folder, kept.hash);
+  mending_kept.insert(key);
 }
 
 void Daemon::Verify::take(Daemon& d, const File& file) {
@@ -147,7 +165,7 @@ void Daemon::Verify::take(Daemon& d, const File& file) {
   using State = Observation::State;
   if (file.state == State::failed) {
     ++r.unreadable_count;
-    return list(r.unreadable, file.path);
+    return list(r.unreadable, d.shown_path(file.folder, file.path));
   }
   // A write so shortly before the last look that no stamp would tell it may be news as well as damage.
   Fingerprint print = file.seen.print;
@@ -157,15 +175,17 @@ void Daemon::Verify::take(Daemon& d, const File& file) {
   // Changed by an application, or by an apply since: noticed the usual way.
   if (file.state != State::present || !(print == file.known.print) || (young && !same)) {
     ++r.changed;
-    return d.folder_->look(file.path, false);
+    if (FolderRunner* runner = d.runner(file.folder)) runner->look(file.path, false);
+    return;
   }
   ++r.files, r.bytes += file.known.content.size;
   if (same) return;
   ++r.damaged_count;
-  list(r.damaged, file.path);
+  list(r.damaged, d.shown_path(file.folder, file.path));
   spdlog::warn("{}: its bytes are not what they were, though nobody has written to it", file.path);
   if (!r.repair) return;
-  if (d.replica_->repair(kFolder, file.path, file.known, file.seen.content.hash, d.now())) mending.insert(file.path);
+  if (d.replica_->repair(file.folder, file.path, file.known, file.seen.content.hash, d.now()))
+    mending.insert({file.folder, file.path});
 }
 
 // Answers who waits: when all is over, or with how far it is.
@@ -174,14 +194,14 @@ void Daemon::check_verify() {
   Verify& v = *verify_;
   const auto at = Clock::now();
   if (v.all_read && !v.so_far.done) {
-    const auto is_whole = [this](const std::string& path) {
-      const auto entry = index_->get(kFolder, path);
+    const auto is_whole = [this](const PathKey& key) {
+      const auto entry = index_->get(key.folder, key.path);
       return !entry || !entry->pending();
     };
     v.so_far.repaired += std::erase_if(v.mending, is_whole);
-    const auto folder = folder_->open();
-    v.so_far.repaired += std::erase_if(v.mending_kept, [&](const Hash128& hash) {
-      return folder && folder->folder->has_version(hash);
+    v.so_far.repaired += std::erase_if(v.mending_kept, [&](const auto& kept) {
+      const auto folder = open_folders_->get(kept.first);
+      return folder && folder->folder->has_version(kept.second);
     });
     v.so_far.done = !v.so_far.repair || (v.mending.empty() && v.mending_kept.empty()) || at >= v.give_up || !v.broken_off.empty();
     if (v.so_far.done) compare_with_peers(v.so_far);
@@ -204,7 +224,7 @@ void Daemon::compare_with_peers(VerifyReply& reply) const {
                                              : reply.differ)
         .push_back(m.name);
   }
-  reply.pending = index_->counts(kFolder).pending;
+  for (const auto& f : folders_) reply.pending += index_->counts(f->id()).pending;
 }
 
 }  // namespace syncline

@@ -145,7 +145,8 @@ struct Durable {
 struct FolderStopped {
   FolderId folder = 0;
   std::string reason;
-};  // empty reason: it goes on
+  bool paused = false;  // by an administrator
+};  // empty reason: it goes on, and a ScanFinished follows
 struct ScanFinished {
   FolderId folder = 0;
 };  // every difference of the first scan, or of one by changed rules, was given as Observed before

@@ -26,14 +26,14 @@ using FindAnswer = std::function<void(FoundFile)>;
 class FileSource {
  public:
   virtual ~FileSource() = default;
-  // Any thread. What this node shows at the path, if that is the newest version it knows of. Symlinks that
+  // Any thread. What this node shows at the path in the folder of this name ("": the first), if that is the newest version it knows of. Symlinks that
   // stay inside the folder are followed: `path` is then where they led. Error::not_found: not here, find()
   // may bring it; Error::refused: never to be served (a directory, outside, the node's own); Error::busy:
   // being written.
-  virtual Result<OpenedFile> open(std::string& path) = 0;
+  virtual Result<OpenedFile> open(const std::string& folder, std::string& path) = 0;
   // On the loop's thread. Looks for the path everywhere and brings it here. Calls `answer` once, there, now
   // or later.
-  virtual void find(const std::string& path, FindAnswer answer) = 0;
+  virtual void find(const std::string& folder, const std::string& path, FindAnswer answer) = 0;
 };
 
 }  // namespace syncline

@@ -16,7 +16,8 @@ constexpr std::size_t kScanLooksAhead = 8192;
 constexpr std::size_t kPlacesLookedAt = 4;
 constexpr std::size_t kScanBudget = 2000;
 constexpr std::size_t kDrainBudget = 4096;
-constexpr std::chrono::seconds kReopen{3};
+constexpr std::chrono::seconds kReopen{3}, kReopenMissing{60};  // the second reads the whole folder
+constexpr const char* kPaused = "paused: syncline folder resume";
 constexpr std::chrono::seconds kOverdue{1};
 
 Look forced(const std::string& path) {
@@ -51,8 +52,9 @@ FolderRunner::FolderRunner(Options options, Loop& loop, Executor& executor, Inde
           if (watcher_) watcher_->refresh(), drain_watcher();
           request_scan("", "");
         }
-        periodic_.set(Clock::now() + (stopped_.empty() ? options_.rescan : kReopen));
-      })) {}
+        periodic_.set(Clock::now() + (stopped_.empty() ? options_.rescan : reopen_));
+      })),
+      paused_(options_.paused) {}
 
 FolderRunner::~FolderRunner() {
   *self_ = nullptr;
@@ -74,11 +76,73 @@ void FolderSlot::put(std::shared_ptr<OpenFolder> folder) {
   folder_ = std::move(folder);
 }
 
+void FolderSlots::put(FolderId folder, std::shared_ptr<FolderSlot> slot) {
+  const std::lock_guard lock(mutex_);
+  slots_[folder] = std::move(slot);
+}
+
+void FolderSlots::erase(FolderId folder) {
+  const std::lock_guard lock(mutex_);
+  slots_.erase(folder);
+}
+
+std::shared_ptr<OpenFolder> FolderSlots::get(FolderId folder) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = slots_.find(folder);
+  return it == slots_.end() ? nullptr : it->second->get();
+}
+
+Status FolderSlots::sync() const {
+  std::vector<std::shared_ptr<OpenFolder>> open;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, slot] : slots_) open.push_back(slot->get());
+  }
+  for (const auto& folder : open) {
+    if (!folder) continue;
+    if (Status synced = folder->folder->sync(); !synced) return synced;
+  }
+  return {};
+}
+
 void FolderRunner::start() {
   scan_worker_ = std::thread([this] { scan_thread(); });
   settle();
+  if (paused_) return pause();
   if (try_open()) request_scan("", "");
   periodic_.set(Clock::now() + (stopped_.empty() ? options_.rescan : kReopen));
+}
+
+void FolderRunner::pause() {
+  paused_ = true;
+  if (watcher_) loop_.unwatch(watcher_->fd());
+  watcher_.reset();
+  intake_.clear();
+  stop(kPaused);
+  periodic_.set(TimePoint::max());
+  const auto folder = open();
+  if (!folder) return;
+  // What the index becomes durable with must be so first.
+  executor_.run("", true, [&loop = loop_, alive = std::weak_ptr(self_), folder] {
+    (void)folder->folder->sync();
+    loop.post([alive] {
+      const auto self = alive.lock();
+      if (self && *self && (*self)->paused_) (*self)->options_.slot->put(nullptr);
+    });
+  });
+}
+
+void FolderRunner::resume(bool accept_deletions) {
+  accept_deletions_ = accept_deletions;
+  const bool was_paused = std::exchange(paused_, false);
+  if (stopped_.empty()) return request_scan("", "");
+  if (was_paused) {
+    stopped_ = "the scan after its pause is under way";
+    tell_(FolderStopped{options_.id, stopped_, true});
+    reopen_ = kReopen;
+  }
+  if (try_open()) request_scan("", "");
+  periodic_.set(Clock::now() + reopen_);
 }
 
 // Opens the folder (again): marker, watcher, everything. False: stopped, with the reason told.
@@ -156,11 +220,26 @@ bool FolderRunner::is_in_tree(Folder& folder, const Hash128& hash) const {
   return false;
 }
 
-void FolderRunner::stop(const std::string& reason) {
+// `much_missing`: whether it is back takes more than a glance.
+void FolderRunner::stop(const std::string& reason, bool much_missing) {
+  if (paused_ && reason != kPaused) return;
+  reopen_ = much_missing ? kReopenMissing : kReopen;
   if (stopped_ == reason) return;
+  spdlog::log(paused_ ? spdlog::level::info : spdlog::level::warn, "{} has stopped: {}", options_.path, reason);
   stopped_ = reason;
-  tell_(FolderStopped{options_.id, reason});
-  periodic_.set(Clock::now() + kReopen);
+  ++stops_;
+  scan_awaited_ = true;
+  accept_deletions_ = false;
+  forget_scan_looks();
+  tell_(FolderStopped{options_.id, reason, paused_});
+  periodic_.set(Clock::now() + reopen_);
+}
+
+void FolderRunner::forget_scan_looks() {
+  const std::lock_guard lock(scan_mutex_);
+  scan_credit_ -= scan_looks_.size();
+  scan_looks_.clear();
+  scan_wake_.notify_all();
 }
 
 void FolderRunner::drain_watcher() {
@@ -381,9 +460,10 @@ void FolderRunner::request_scan(const std::string& subtree, const std::string& m
   dispatch(root_look(), Why::scan);
   const std::lock_guard lock(scan_mutex_);
   for (const ScanRequest& waiting : scan_requests_) {
-    if (waiting.subtree.empty() || waiting.subtree == subtree) return;
+    const bool the_same = waiting.stops == stops_ && waiting.accept_deletions == accept_deletions_;
+    if (the_same && (waiting.subtree.empty() || waiting.subtree == subtree)) return;
   }
-  scan_requests_.push_back({subtree, moved_from, folder});
+  scan_requests_.push_back({subtree, moved_from, folder, subtree.empty() && accept_deletions_, stops_});
   scan_wake_.notify_all();
 }
 
@@ -402,6 +482,8 @@ void FolderRunner::scan_thread() {
     options.folder = options_.id;
     options.subtree = request.subtree;
     options.moved_from = request.moved_from;
+    options.accept_deletions = request.accept_deletions;
+    options.missing_percent = options_.missing_percent;
     {
       const std::lock_guard lock(rules_mutex_);
       options.ignore = rules_;
@@ -418,17 +500,23 @@ void FolderRunner::scan_thread() {
       if (quit_) return;
       scan_credit_ += slice.looks.size();
       lock.unlock();
-      loop_.post([alive = std::weak_ptr(self_), slice = std::move(slice)]() mutable {
-        if (const auto self = alive.lock(); self && *self) (*self)->scanned(std::move(slice));
+      loop_.post([alive = std::weak_ptr(self_), request, slice = std::move(slice)]() mutable {
+        if (const auto self = alive.lock(); self && *self) (*self)->scanned(std::move(slice), request);
       });
     }
   }
 }
 
-void FolderRunner::scanned(ScanSlice slice) {
+void FolderRunner::scanned(ScanSlice slice, const ScanRequest& request) {
   if (slice.state != ScanSlice::State::more) {
     const std::lock_guard lock(scan_mutex_);
     --scans_active_;
+  }
+  if (request.stops != stops_) {  // of before the folder stopped, or was paused
+    const std::lock_guard lock(scan_mutex_);
+    scan_credit_ -= slice.looks.size();
+    scan_wake_.notify_all();
+    return;
   }
   for (Look& look : slice.looks) scan_looks_.push_back(std::move(look));
   for (ScanProblem& problem : slice.problems) {
@@ -442,14 +530,15 @@ void FolderRunner::scanned(ScanSlice slice) {
     case ScanSlice::State::more:
       break;
     case ScanSlice::State::emptied:
-      stop(slice.reason);
+    case ScanSlice::State::missing:
+      stop(slice.reason + "; if that was on purpose: syncline folder resume --accept-deletions", slice.state == ScanSlice::State::missing);
       break;
     case ScanSlice::State::refused:
       stop(slice.reason);
       break;
     case ScanSlice::State::done:
       accept_scan_ = true;
-      if (!stopped_.empty()) {  // it is back, and whole
+      if (!stopped_.empty() && request.subtree.empty()) {  // it is back, and whole
         stopped_.clear();
         tell_(FolderStopped{options_.id, ""});
         periodic_.set(Clock::now() + options_.rescan);
@@ -466,7 +555,7 @@ void FolderRunner::after_scan() {
     const std::lock_guard lock(scan_mutex_);
     if (scans_active_ > 0 || !scan_requests_.empty()) return;
   }
-  scanning_ = false;
+  scanning_ = accept_deletions_ = false;
   if (!accept_scan_ || !stopped_.empty() || !scan_awaited_) return;
   scan_awaited_ = false;
   tell_(ScanFinished{options_.id});

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -38,6 +39,19 @@ class FolderSlot {
   std::shared_ptr<OpenFolder> folder_;
 };
 
+// Those of all folders that the node has. Thread-safe.
+class FolderSlots {
+ public:
+  void put(FolderId folder, std::shared_ptr<FolderSlot> slot);
+  void erase(FolderId folder);
+  std::shared_ptr<OpenFolder> get(FolderId folder) const;
+  Status sync() const;  // Folder::sync() of all that are open
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<FolderId, std::shared_ptr<FolderSlot>> slots_;
+};
+
 // The eyes of the node in one folder: watches it, scans it, looks at what may have changed, and tells the
 // replica by Observed events. Notices when the folder is gone or emptied, stops then, and goes on by itself
 // when it is back. Belongs to the loop's thread; the scan has a thread of its own.
@@ -49,6 +63,8 @@ class FolderRunner {
     Folder::Identity identity;
     const HashKey* key = nullptr;
     bool strict = false;  // Folder::sync_before_showing()
+    bool paused = false;  // begin so
+    std::uint32_t missing_percent = 50;  // ScanOptions
     std::chrono::seconds rescan{3600};
     std::function<std::uint64_t()> looks_as_of;  // Replica::looks_as_of()
     std::function<bool()> recovering;            // Replica::recovering()
@@ -59,6 +75,11 @@ class FolderRunner {
   ~FolderRunner();
 
   void start();
+  // Looks at nothing any more and closes the folder, until resume(). That may be called at any other time, too: a folder that has stopped is then tried again at
+  // once, and `accept_deletions` is of the scan that follows.
+  void pause();
+  void resume(bool accept_deletions);
+  bool paused() const { return paused_; }
   void look(const std::string& path, bool subtree);  // an effect of the replica
   std::shared_ptr<OpenFolder> open() const { return options_.slot->get(); }
   // An apply to `path` begins, has ended (the replica has been told).
@@ -84,7 +105,7 @@ class FolderRunner {
   void clean(Folder& folder);
   bool is_in_tree(Folder& folder, const Hash128& hash) const;
   void settle();
-  void stop(const std::string& reason);
+  void stop(const std::string& reason, bool much_missing = false);
   bool open_rules(OpenFolder& folder);
   void read_rules();
   void take_rules(std::shared_ptr<const IgnoreRules> rules);
@@ -98,8 +119,15 @@ class FolderRunner {
   void observed(const Look& look, Why why, Observation observation, std::uint64_t as_of);
   void cannot_say(const std::string& path);
   void request_scan(const std::string& subtree, const std::string& moved_from);
+  struct ScanRequest {
+    std::string subtree, moved_from;
+    std::shared_ptr<OpenFolder> folder;
+    bool accept_deletions = false;
+    unsigned stops = 0;  // before it was asked for
+  };
   void scan_thread();
-  void scanned(ScanSlice slice);
+  void scanned(ScanSlice slice, const ScanRequest& request);
+  void forget_scan_looks();
   void after_scan();
 
   Options options_;
@@ -121,16 +149,16 @@ class FolderRunner {
   Loop::Alarm& settle_alarm_;
   Loop::Alarm& periodic_;
   std::string stopped_;
+  bool paused_ = false;
+  bool accept_deletions_ = false;  // until a scan of everything is over
+  std::chrono::seconds reopen_{0};  // after which one that has stopped is tried again
+  unsigned stops_ = 0;
   bool scanning_ = false, accept_scan_ = false;
   bool scan_awaited_ = true;  // the replica waits for the end of one: the first, or by changed rules
   std::size_t in_flight_ = 0, scan_in_flight_ = 0;
   std::deque<Look> scan_looks_;
 
   // shared with the scan's thread
-  struct ScanRequest {
-    std::string subtree, moved_from;
-    std::shared_ptr<OpenFolder> folder;
-  };
   std::mutex scan_mutex_;
   std::condition_variable scan_wake_;
   std::deque<ScanRequest> scan_requests_;

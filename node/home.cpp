@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "node/home_folders.h"
 #include "protocol/address.h"
 #include "protocol/control_text.h"
 #include "protocol/limits.h"
@@ -96,11 +97,6 @@ ClusterSecrets make_cluster(const std::string& folder_name) {
   return {random_id<ClusterId>(), random_id<Key32>(), random_id<Key32>(), {{1, folder_name}}};
 }
 
-bool valid_folder_name(std::string_view name) {
-  return !name.empty() && name.size() <= limits::name_bytes && is_utf8(name) && printable(name) == name &&
-         name.find('/') == std::string_view::npos && name != "." && name != "..";
-}
-
 std::string identity_text(const Identity& identity) {
   return fmt::format(
       "# The secret keys of this node. Two machines with the same keys cannot be told apart: never copy this "
@@ -163,6 +159,9 @@ Result<Home> load_home(const std::string& path) {
   if (!list) return tl::unexpected(list.error());
   if (std::ranges::none_of(*list, [&](const Member& m) { return m.node == keys->node; }))
     return bad_line(path + "/members", 1, "this node is not in it: the home is put together from two");
+  auto folders = load_folders(path, secrets->folders.front(), settings->folder);
+  if (!folders) return tl::unexpected(folders.error());
+  home.folders = *std::move(folders);
   home.cluster = *std::move(secrets), home.identity = *std::move(keys);
   home.config = *std::move(settings), home.members = *std::move(list);
   return home;

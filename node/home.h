@@ -13,6 +13,7 @@
 //   cluster       the cluster's id, its secrets, its folders; written last: without it there is no node here
 //   members       whom to call on the first start (afterwards the cluster's own records know better)
 //   invites       outstanding tokens (invites.h)
+//   folders.json  the folders that `syncline folder add` has brought, and which are paused (home_folders.h)
 //   http-token    wanted by HTTP on an address that is not loopback
 //   lock, control.sock, index/
 namespace syncline {
@@ -32,14 +33,23 @@ struct ClusterSecrets {
 };
 // For a founder: random, one folder (id 1) of this name.
 ClusterSecrets make_cluster(const std::string& folder_name);
-// UTF-8 without control characters, one path component.
-bool valid_folder_name(std::string_view name);
+
+// A folder that this node has.
+struct HomeFolder {
+  FolderId id = kFirstFolder;
+  std::string name;
+  FolderConfig config{};
+  bool paused = false;
+  bool removing = false;  // not had any more, and the index is being told
+  bool operator==(const HomeFolder&) const = default;
+};
 
 struct Home {
   std::string path;  // absolute
   Config config;
   Identity identity;
   ClusterSecrets cluster;
+  std::vector<HomeFolder> folders;  // the one that the node was made with first
   std::vector<Member> members;  // this node's own among them; every signature verified
 };
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "node/home_folders.h"
 #include "protocol/address.h"
 #include "protocol/control_text.h"
 #include "protocol/limits.h"
@@ -17,11 +18,6 @@ namespace fs = std::filesystem;
 constexpr const char* kPending = "/cluster.new";  // the cluster file before the folder is marked
 
 std::string marker_path(const std::string& folder) { return folder + "/.syncline/folder"; }
-
-bool is_inside(const fs::path& inner, const fs::path& outer) {
-  const fs::path relative = inner.lexically_relative(outer);
-  return !relative.empty() && *relative.begin() != "..";
-}
 
 Status take_address(const char* option, const std::string& given, bool any_port, std::string& into) {
   if (given.empty()) return {};
@@ -69,22 +65,9 @@ Result<HomeSetup> HomeSetup::begin(const SetupOptions& options) {
 }
 
 Status HomeSetup::check_folder(const std::string& folder) {
-  std::error_code error;
-  const fs::path path = fs::canonical(folder, error);
-  if (error)
-    return fail(Error::Code::refused, fmt::format("folder {}: {}", printable(folder), error.message()));
-  if (const Status good = check_writable_directory(path); !good)
-    return fail(Error::Code::refused, "folder " + printable(good.error().message));
-  if (path.string().size() > limits::path_bytes || !valid_folder_name(path.filename().string()) ||
-      !is_utf8(path.string()))
-    return fail(Error::Code::refused,
-                fmt::format("folder {}: cannot be synced by this name", printable(path.string())));
-  const fs::path home = fs::weakly_canonical(home_, error);
-  if (error || is_inside(home, path))
-    return fail(
-        Error::Code::refused,
-        fmt::format("the home {} must not be inside the synced folder: its secrets would be synced", home_));
-  config_.folder.path = path;
+  const auto path = usable_folder(folder, home_, {});
+  if (!path) return tl::unexpected(path.error());
+  config_.folder.path = *path;
   return {};
 }
 

@@ -154,29 +154,36 @@ void HttpFiles::answer(httplib::Request& request, httplib::Response& response) {
 
 void HttpFiles::reply(const httplib::Request& request, httplib::Response& response,
                       std::shared_ptr<HttpPlace> place) {
-  auto path = http::decode_path(std::string_view(request.target).substr(kPrefix.size()));
+  const bool first = request.target.starts_with(kPrefix);
+  auto path = http::decode_path(std::string_view(request.target).substr(first ? kPrefix.size() : kFolderPrefix.size()));
   if (!path) return refuse(path.error(), response);
+  std::string folder;
+  if (!first) {
+    folder = path->substr(0, path->find('/'));
+    path->erase(0, folder.size() + 1);
+    if (folder.empty() || path->empty()) return refuse({Error::Code::invalid, "it is /v1/folder/NAME/PATH"}, response);
+  }
   for (unsigned round = 0; round < kRounds; ++round) {
-    auto opened = source_.open(*path);
+    auto opened = source_.open(folder, *path);
     if (opened) {
       count(round == 0 ? served : fetched);
       return answer_file(request, response, *path, *std::move(opened), std::move(place));
     }
     if (opened.error().code != Error::Code::not_found) return refuse(opened.error(), response);
-    if (!fetch(*path, response)) return;
+    if (!fetch(folder, *path, response)) return;
   }
   refuse({Error::Code::busy, "the file changes faster than it can be opened; try again"}, response);
 }
 
 // True: it is here now. Otherwise the response says why not.
-bool HttpFiles::fetch(const std::string& path, httplib::Response& response) {
+bool HttpFiles::fetch(const std::string& folder, const std::string& path, httplib::Response& response) {
   const HttpPlace place(finding_, limits::http_finds);
   if (!place.got()) {
     refuse({Error::Code::busy, "too many missing files are waited for; try again"}, response);
     return false;
   }
   const auto found = bridge_->call<FoundFile>(
-      [this, path](FindAnswer answer) { source_.find(path, std::move(answer)); }, kPatience);
+      [this, folder, path](FindAnswer answer) { source_.find(folder, path, std::move(answer)); }, kPatience);
   if (found && found->where == FoundFile::Where::here) return true;
   if (found && found->where == FoundFile::Where::nowhere)
     refuse({Error::Code::not_found, "no member has this file"}, response);

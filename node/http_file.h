@@ -11,23 +11,24 @@
 
 namespace syncline {
 
-// GET and HEAD /v1/file/PATH (DESIGN.md, section 6): the file as this node has it, at once; else it is
+// GET and HEAD /v1/file/PATH (DESIGN.md, section 6), in any other folder than the first /v1/folder/NAME/PATH: the file as this node has it, at once; else it is
 // fetched first; 404 only when the source says that it is nowhere. Called on the HTTP threads.
 class HttpFiles {
  public:
-  static constexpr std::string_view kPrefix = "/v1/file/";
+  static constexpr std::string_view kPrefix = "/v1/file/", kFolderPrefix = "/v1/folder/";
+  static bool is_of(std::string_view target) { return target.starts_with(kPrefix) || target.starts_with(kFolderPrefix); }
 
   HttpFiles(FileSource& source, std::shared_ptr<HttpBridge> bridge)
       : source_(source), bridge_(std::move(bridge)) {}
 
-  // `request` is one of kPrefix. Its ranges are taken away, so that the library leaves the answer as it is.
+  // `request` is one of these. Its ranges are taken away, so that the library leaves the answer as it is.
   void answer(httplib::Request& request, httplib::Response& response);
   std::string metrics_text() const;
 
  private:
   enum Count : std::size_t { served, fetched, missed, unavailable };
   void reply(const httplib::Request& request, httplib::Response& response, std::shared_ptr<HttpPlace> place);
-  bool fetch(const std::string& path, httplib::Response& response);
+  bool fetch(const std::string& folder, const std::string& path, httplib::Response& response);
   void refuse(const Error& why, httplib::Response& response);
   void count(Count what) { counts_[what].fetch_add(1, std::memory_order_relaxed); }
 

@@ -77,7 +77,7 @@ struct HttpServer::Impl {
     server.set_tcp_nodelay(true);
     server.set_pre_routing_handler([this](Request q, Response r) {
       const auto admitted = admit(q, r);
-      const bool file = files && q.target.starts_with(HttpFiles::kPrefix);
+      const bool file = files && HttpFiles::is_of(q.target);
       if (admitted == httplib::Server::HandlerResponse::Handled || !file) return admitted;
       // Here rather than by a route: a route's pattern would be matched character by character, and is not
       // given the target as it came. The request is the library's own variable, const only for handlers.

@@ -63,20 +63,25 @@ void Replica::Impl::step(const Event& event, Now at) {
     void operator()(const FolderStopped& e) {
       if (e.reason.empty()) {
         if (r.stopped.erase(e.folder) == 0) return;
+        r.paused.erase(e.folder);
         r.backlog.insert(e.folder);
         // While it was away nobody could see whether their bytes are there.
         for (const Conflict& c : r.index.conflicts(e.folder, false, SIZE_MAX)) r.ensure_version(c);
-      } else if (r.stopped[e.folder] != e.reason) {
+      } else if (r.owns(e.folder) && r.stopped[e.folder] != e.reason) {
         r.stopped[e.folder] = e.reason;
+        if (e.paused) r.paused.insert(e.folder);
+        r.scanned.erase(e.folder);  // nobody looks meanwhile: what the next scan finds has happened at some time
         r.end_awaiting(e.folder);
-        r.log(true, fmt::format("folder {} stopped: {}", e.folder, e.reason));
       }
     }
     void operator()(const WroteLate& e) { r.wrote_late(e.folder, e.late); }
-    void operator()(const KeptFound& e) { r.kept.insert(e.contents.begin(), e.contents.end()); }
+    void operator()(const KeptFound& e) {
+      for (const Hash128& hash : e.contents) r.kept.emplace(e.folder, hash);
+    }
     void operator()(const IgnoreChanged& e) { r.on_rules(e.folder, e.rules); }
     void operator()(const ScanFinished& e) {
       if (!r.clock_problem.empty()) return;  // nothing of it was taken: another follows when the clock is right
+      if (!r.owns(e.folder) || r.stopped.contains(e.folder)) return;
       r.scanned.insert(e.folder);
       r.backlog.insert(e.folder);
       r.settle_held(e.folder);
@@ -143,7 +148,7 @@ std::uint64_t Replica::Impl::next_tick() const {
   if (!backlog.empty()) due = std::min(due, backlog_at_ms);
   if (!sweeps.empty()) due = ticked_ms;
   due = std::min(due, next_find_ms());
-  if (recovering && heard_members) due = ticked_ms + 10;
+  if (recovering && heard_members && !recovery_waits) due = ticked_ms + 10;
   due = std::min(due, next_drain_ms());
   for (const auto& [node, until_ms] : leaving_until) {
     if (!waits.empty() && until_ms > now.mono_ms) due = std::min(due, until_ms);
@@ -183,14 +188,14 @@ const std::vector<NodeId>& Replica::Impl::member_ids() const {
   return members;
 }
 
-void Replica::Impl::problem(const std::string& path, std::string text) {
-  const auto it = problems.find(path);
+void Replica::Impl::problem(const PathKey& key, std::string text) {
+  const auto it = problems.find(key);
   if (it != problems.end() ? it->second.text == text : problems.size() >= tuning::problems_max) return;
-  problems[path] = {path, text, now.wall_ms};
-  log(true, path.empty() ? text : path + ": " + text);
+  problems[key] = {key.folder, key.path, text, now.wall_ms};
+  log(true, key.path.empty() ? text : key.path + ": " + text);
 }
 
-void Replica::Impl::no_problem(const std::string& path) { problems.erase(path); }
+void Replica::Impl::no_problem(const PathKey& key) { problems.erase(key); }
 
 JobId Replica::Impl::start_job(FolderId folder, std::string strand, bool bulk, decltype(FileJob::work) work) {
   effects.push_back(StartJob{{next_job, folder, std::move(strand), bulk, std::move(work)}});
@@ -254,19 +259,19 @@ std::vector<TransferView> Replica::transfers() const {
   for (const auto& [hash, f] : impl_->fetches) {
     if (f.size > limits::range_bytes)
       out.push_back(
-          {f.path.path, f.total, f.encoding == Encoding::delta ? f.delta.size() : f.written, f.peer});
+          {f.path.folder, f.path.path, f.total, f.encoding == Encoding::delta ? f.delta.size() : f.written, f.peer});
   }
   return out;
 }
 
 std::vector<ProblemView> Replica::problems() const {
   std::vector<ProblemView> out;
-  if (!impl_->clock_problem.empty()) out.push_back({"", impl_->clock_problem, impl_->now.wall_ms});
+  if (!impl_->clock_problem.empty()) out.push_back({kClusterFolder, "", impl_->clock_problem, impl_->now.wall_ms});
   for (const auto& [folder, rules] : impl_->rules) {
     for (const IgnoreProblem& p : rules->problems())
-      out.push_back({std::string(kIgnoreFile), p.text, impl_->now.wall_ms});
+      out.push_back({folder, std::string(kIgnoreFile), p.text, impl_->now.wall_ms});
   }
-  for (const auto& [path, p] : impl_->problems) out.push_back(p);
+  for (const auto& [key, p] : impl_->problems) out.push_back(p);
   return out;
 }
 

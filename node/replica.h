@@ -24,7 +24,7 @@ struct ReplicaOptions {
   std::string name;
   ActorId actor;            // fresh and random at each start: a counter can then never be used twice
   Bytes actor_certificate;  // value stored at "actors/<hex>" before the actor's first version
-  std::vector<FolderId> folders{1};
+  std::vector<FolderId> folders{kFirstFolder};
   std::map<FolderId, FolderMode> modes{};  // where they are not FolderMode::send_receive
   std::vector<NodeId> members{};  // known from elsewhere: the records of a new index have not come yet
   std::uint64_t random_seed = 0;  // jitter only
@@ -49,6 +49,7 @@ struct Readiness {
     catching_up,  // behind by more than the limits, or not caught up yet since the start
     cut_off,      // linked to less than a majority
     stopped,      // nothing is synced until somebody has seen to it
+    paused,       // a folder is, by an administrator
   } state = State::starting;
   std::string reason{};             // of any state but ready
   std::uint64_t missing = 0;        // log entries that linked members have and this node lacks
@@ -79,13 +80,15 @@ struct PeerView {
 };
 
 struct TransferView {
+  FolderId folder = 0;
   std::string path;
   std::uint64_t size = 0, done = 0;
   NodeId peer;
 };
 
 struct ProblemView {
-  std::string path;  // empty: the node as a whole
+  FolderId folder = kClusterFolder;  // of `path`
+  std::string path;                  // empty: the node as a whole
   std::string text;
   std::uint64_t since_wall_ms = 0;
 };
@@ -142,6 +145,16 @@ class Replica {
 
   // Since a loss of power the disk may show what the index has forgotten: looks are to read marks, and what is in staging may be torn.
   bool recovering() const;
+
+  // This node has the folder from now on: what is known of it is brought to disk once it has been scanned. Nothing of it is on disk, as far
+  // as the index knows (forget_disk).
+  void add_folder(FolderId folder, FolderMode mode, Now now);
+  // Has it no more: its records stay, for others to get, and nothing is done to its disk once what is under way has ended (is_busy).
+  void remove_folder(FolderId folder, Now now);
+  bool is_busy(FolderId folder) const;
+  // Of a folder that this node does not have: nothing of it is on disk, as far as the index knows from now on. Goes on behind the path
+  // `after` ("" begins) for a few thousand entries; where it got to, "" at the end.
+  std::string forget_disk(FolderId folder, const std::string& after);
 
   // Requests of the node's owner; effects they cause come with the next step() (send a Tick).
   // A value of the cluster's own folder, e.g. "members/<hex>"; nullopt deletes it.

@@ -215,11 +215,11 @@ void Replica::Impl::ensure_version(const Conflict& entry) {
     fetches.erase(fetch);
   }
   drop_staged(entry.loser.folder, content.hash);
-  if (kept.contains(content.hash)) return;
+  if (kept.contains({entry.loser.folder, content.hash})) return;
   // A path being restored from it still needs it: such bytes go when that is done (applied_work).
   for (const auto& [key, work] : works) {
-    if (work.target.content.hash == content.hash) {
-      kept.insert(content.hash);
+    if (key.folder == entry.loser.folder && work.target.content.hash == content.hash) {
+      kept.emplace(key.folder, content.hash);
       return;
     }
   }
@@ -229,13 +229,13 @@ void Replica::Impl::ensure_version(const Conflict& entry) {
 // Not at once, and never while an apply may be filing the same bytes: an entry that was resolved is often followed by the next one.
 void Replica::Impl::next_drops() {
   for (auto it = drops.begin(); it != drops.end();) {
-    const Hash128& hash = it->first;
+    const auto& [folder, hash] = it->first;
     auto& drop = it->second;
     if (drop.under_way || now.mono_ms < drop.at_ms) {
       ++it;
       continue;
     }
-    const bool needed = index.conflict_needs(hash) || kept.contains(hash);
+    const bool needed = index.conflict_needs(hash) || kept.contains(it->first);
     const bool in_use = std::any_of(works.begin(), works.end(), [&](const auto& w) {
       return w.second.target.content.hash == hash || (w.second.applying && w.second.expected.content.hash == hash);
     });
@@ -247,7 +247,7 @@ void Replica::Impl::next_drops() {
       drop.at_ms = now.mono_ms + tuning::retry_max_ms;
     } else {
       drop.under_way = true;
-      drop_jobs[start_job(drop.folder, "#" + to_hex(hash), false, DropVersionJob{hash})] = hash;
+      drop_jobs[start_job(folder, "#" + to_hex(hash), false, DropVersionJob{hash})] = it->first;
     }
     ++it;
   }
@@ -304,7 +304,7 @@ Status Replica::restore_conflict(FolderId folder, const std::string& path, const
   }
   record.hlc = r.next_time(entry.live ? entry.live->hlc : Hlc{});
   record.dot = r.next_dot();
-  if (record.content.kind == Kind::file) r.kept.insert(record.content.hash);
+  if (record.content.kind == Kind::file) r.kept.emplace(folder, record.content.hash);
   const std::optional<OnDisk> disk = entry.disk;
   r.accept_own(std::move(record), std::move(entry), disk, std::nullopt);
   const auto still = r.index.conflict(folder, path, loser);

@@ -22,11 +22,15 @@ void Replica::Impl::ask_to_settle() {
 
 void Replica::Impl::ask_to_settle(Peer& peer) {
   announce(peer, true);  // of all, for a push that the lane refused counts as told
-  send(peer.node, Lane::control, Settle{draining.round});
+  Settle m{draining.round, {}};
+  for (const FolderId folder : options.folders) {
+    if (!paused.contains(folder)) m.folders.push_back(folder);
+  }
+  send(peer.node, Lane::control, m);
 }
 
 void Replica::Impl::on(Peer& peer, Settle& m) {
-  settlings[peer.node] = {m.id, peer.vector};
+  settlings[peer.node] = {m.id, peer.vector, std::move(m.folders)};
   settle_due_ms = now.mono_ms;
 }
 
@@ -46,19 +50,20 @@ void Replica::Impl::on(Peer& peer, Settled& m) {
 }
 
 // All of it: records, and the bytes of live versions and of open conflicts.
-bool Replica::Impl::has_all_of(const VersionVector& vector) const {
-  if (!index.vector().covers(vector)) return false;
+bool Replica::Impl::has_all_of(const Settling& settling) const {
+  if (!index.vector().covers(settling.vector)) return false;
+  if (!std::all_of(settling.folders.begin(), settling.folders.end(), [this](FolderId folder) { return owns(folder); })) return false;
   const auto fetching = [](const auto& f) { return f.second.purpose == Fetch::For::version; };
   if (!version_queue.empty() || !version_jobs.empty() || !later_versions.empty()) return false;
   if (std::any_of(fetches.begin(), fetches.end(), fetching)) return false;
   const auto works_here = [this](FolderId folder) { return !stopped.contains(folder) && scanned.contains(folder); };
-  return std::all_of(options.folders.begin(), options.folders.end(), works_here) && !is_pending(vector, true);
+  return std::all_of(options.folders.begin(), options.folders.end(), works_here) && !is_pending(settling.vector, true);
 }
 
 void Replica::Impl::tick_drain() {
   const bool due = !settlings.empty() && now.mono_ms >= settle_due_ms;
   for (auto it = settlings.begin(); due && it != settlings.end();) {
-    const bool all = has_all_of(it->second.vector);
+    const bool all = has_all_of(it->second);
     if (all) send(it->first, Lane::control, Settled{it->second.id});
     it = all ? settlings.erase(it) : std::next(it);
   }
@@ -69,7 +74,7 @@ void Replica::Impl::tick_drain() {
                     (draining.phase == Phase::leaving && now.mono_ms >= draining.left_ms + tuning::leave_ms);
   const bool all_written =
       publishing.empty() && std::all_of(options.folders.begin(), options.folders.end(),
-                                        [this](FolderId folder) { return scanned.contains(folder); });
+                                        [this](FolderId folder) { return scanned.contains(folder) || paused.contains(folder); });
   if (asks && draining.round == 0 && all_written) ask_to_settle();
 }
 

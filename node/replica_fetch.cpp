@@ -274,7 +274,7 @@ void Replica::Impl::end_fetch(Hash128 hash, bool ok) {
   fetches.erase(it);
   forget_wants(f);
   if (ok) vain_rounds.erase(f.hash);
-  if (ok && f.purpose == Fetch::For::version && f.size > limits::range_bytes) no_problem(f.path.path);
+  if (ok && f.purpose == Fetch::For::version && f.size > limits::range_bytes) no_problem(f.path);
   if (f.purpose == Fetch::For::version) {
     for (const Conflict& c : index.conflicts_of(f.path.folder, f.path.path)) {
       if (c.resolved || c.loser.content.hash != hash) continue;
@@ -422,7 +422,7 @@ void Replica::Impl::serve(Peer& peer, const Want::Item& item) {
     }
   }
   read.version = item.hash;
-  if (read.path.empty() && !kept.contains(item.hash) && !index.conflict_needs(item.hash)) return no();
+  if (read.path.empty() && !kept.contains({item.folder, item.hash}) && !index.conflict_needs(item.hash)) return no();
   const bool second_try = read.path.empty();
   Serving serving{peer.node, item.id, item.folder, read.path, item.hash, item.size, item.offset, item.length, second_try};
   const JobId id = start_job(item.folder, "", item.size > limits::range_bytes, std::move(read));
@@ -438,7 +438,7 @@ void Replica::Impl::served(const Serving& s, const Result<Bytes>& bytes) {
   if (bytes && bytes->size() == s.size) return send(s.peer, lane, Piece{s.id, s.total, *bytes});
   // Not what the index says: it is looked at again, so that the next answer is a better one.
   if (!s.path.empty()) effects.push_back(LookAt{s.folder, s.path});
-  const bool among_versions = kept.contains(s.hash) || index.conflict_needs(s.hash);
+  const bool among_versions = kept.contains({s.folder, s.hash}) || index.conflict_needs(s.hash);
   if (!s.second_try && among_versions) {  // displaced since
     ReadJob read{.version = s.hash, .offset = s.offset, .size = s.size};
     Serving again = s;

@@ -42,7 +42,7 @@ void Replica::Impl::received(const NodeId& node, const Bytes& bytes) {
   if (it == links.end()) return;
   Result<Message> message = decode(bytes);
   if (!message)
-    return problem("", fmt::format("{} sent a {}; it was ignored", it->second.name, message.error().message));
+    return problem(fmt::format("{} sent a {}; it was ignored", it->second.name, message.error().message));
   if (!it->second.greeted && !std::holds_alternative<Hello>(*message)) return;
   std::visit([&](auto& m) { on(it->second, m); }, *message);
 }
@@ -242,7 +242,7 @@ bool Replica::Impl::clock_acceptable(Peer& peer, const Entries& m) {
     const std::uint64_t ahead = record->hlc.ms() - now.wall_ms;
     refused_until[m.actor] = now.mono_ms + tuning::refused_ms;
     gaps.erase(m.actor), streams.erase(m.actor);
-    problem("", fmt::format("what {} writes is refused: its clock is {} s ahead of this node's", peer.name,
+    problem(fmt::format("what {} writes is refused: its clock is {} s ahead of this node's", peer.name,
                             ahead / 1000));
     send(peer.node, Lane::control, Refusal{m.actor, ahead});
     return false;
@@ -282,7 +282,7 @@ void Replica::Impl::on(Peer& peer, Entries& m) {
 
 void Replica::Impl::on(Peer& peer, Refusal& m) {
   if (m.actor != options.actor) return;
-  problem("", fmt::format("this node's clock is {} s ahead of {}'s, which refuses what it writes; set the "
+  problem(fmt::format("this node's clock is {} s ahead of {}'s, which refuses what it writes; set the "
                           "clocks (chrony or ntpd)",
                           m.ahead_ms / 1000, peer.name));
 }

@@ -68,7 +68,7 @@ void Replica::Impl::hold_for_good(const PathKey& directory) {
   entry->held = Held::ignored;
   index.put(directory.folder, directory.path, *entry);
   retries.erase(directory);
-  no_problem(directory.path);
+  no_problem(directory);
   log(false, directory.path + ": deleted elsewhere; here it stays, for it has entries that are not synced");
 }
 
@@ -140,6 +140,7 @@ bool Replica::Impl::is_withheld(const PathKey& key, const std::optional<PathEntr
 
 // A node that says so is not waited for.
 bool Replica::Impl::never_shows(FolderId folder, const std::string& path, const Dot& dot) const {
+  if (!owns(folder)) return true;
   const auto entry = index.get(folder, path);
   if (entry && entry->held != Held::no) return true;
   const bool of_others = node_of(dot.actor) != options.self;
@@ -234,9 +235,9 @@ void Replica::Impl::publish_held(FolderId folder, const std::string& path, const
 }
 
 // An application's bytes that came to light as their file was replaced, in a folder that publishes nothing.
-void Replica::Impl::keep_stray(const std::string& path, const Hash128& hash) {
-  kept.insert(hash);
-  problem(path, "written here as a version from elsewhere replaced it; this folder only receives, the bytes are kept in .syncline/versions/" +
+void Replica::Impl::keep_stray(const PathKey& key, const Hash128& hash) {
+  kept.emplace(key.folder, hash);
+  problem(key, "written here as a version from elsewhere replaced it; this folder only receives, the bytes are kept in .syncline/versions/" +
                     to_hex(hash));
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The replica's state, shared by replica*.cpp and by nothing else. One idea a file:
 //   replica.cpp          events in, effects out; views
+//   replica_folders.cpp  folders that come and go while the node runs
 //   replica_ready.cpp    readiness, and how far this node is behind
 //   replica_drain.cpp    out of service: who else has everything
 //   replica_gossip.cpp   links, vectors, the log's streams
@@ -96,7 +97,8 @@ struct Replica::Impl {
   std::map<JobId, VersionJob>
       version_jobs;  // looking for a conflict's bytes, or copying them from a file here
   DueTimes touched;        // directories whose mtime an apply disturbed: when to set it back
-  std::set<Hash128> kept;  // contents known to be in versions/ though no conflict says so
+  using Kept = std::pair<FolderId, Hash128>;
+  std::set<Kept> kept;  // contents known to be in versions/ though no conflict says so
   std::multimap<std::uint64_t, Conflict> later_versions;  // by when to look again
   std::uint64_t next_timeouts_ms = 0;
   std::deque<Conflict> version_queue;       // conflicts whose bytes are to be fetched
@@ -129,8 +131,9 @@ struct Replica::Impl {
   std::map<FolderId, Sweep> sweeps;
 
   std::map<FolderId, std::string> stopped;
+  std::set<FolderId> paused;  // of these, the ones that an administrator has stopped
   std::set<FolderId> scanned;
-  std::map<std::string, ProblemView> problems;
+  std::map<PathKey, ProblemView> problems;
   bool fit = false;        // for readers, as the others have been told: their `wait` for all waits for this node
   bool confirmed = false;  // all have said that it does, and what they had until then is here: readers may come
   Readiness readiness{.reason = "first scan under way"};  // as tick() has judged: what others are told and what balancers are told agree
@@ -152,9 +155,9 @@ struct Replica::Impl {
   mutable bool members_known = false;
   mutable std::string departed;  // why this node is no member any more, or empty
 
-  struct Drop { FolderId folder = 0; std::uint64_t at_ms = 0; bool under_way = false; };
-  std::map<Hash128, Drop> drops;           // kept versions that nobody seems to need any more
-  std::map<JobId, Hash128> drop_jobs;
+  struct Drop { std::uint64_t at_ms = 0; bool under_way = false; };
+  std::map<Kept, Drop> drops;  // kept versions that nobody seems to need any more
+  std::map<JobId, Kept> drop_jobs;
   std::map<std::uint64_t, Wait> waits;
   std::map<NodeId, std::uint64_t> leaving_until;  // members that were ready a moment ago, and may still get readers
   std::map<std::pair<NodeId, std::uint64_t>, LocalProbe> probes;  // of peers, not answered yet
@@ -171,11 +174,16 @@ struct Replica::Impl {
   std::uint64_t next_tick() const;
   const std::vector<NodeId>& member_ids() const;
   const std::string& why_departed() const;
-  void problem(const std::string& path, std::string text);
-  void no_problem(const std::string& path);
+  void problem(const PathKey& key, std::string text);
+  void problem(std::string text) { problem(PathKey{kClusterFolder, ""}, std::move(text)); }  // of the node as a whole
+  void no_problem(const PathKey& key);
   void log(bool warning, std::string text) { effects.push_back(LogLine{warning, std::move(text)}); }
   JobId start_job(FolderId folder, std::string strand, bool bulk, decltype(FileJob::work) work);
   bool owns(FolderId folder) const;
+
+  // replica_folders.cpp
+  void abandon(const PathKey& key);
+  void leave_folder(FolderId folder);
 
   // replica_ready.cpp
   Readiness fitness() const;
@@ -199,7 +207,7 @@ struct Replica::Impl {
   void ask_to_settle(Peer& peer);
   void on(Peer& peer, Settle& m);
   void on(Peer& peer, Settled& m);
-  bool has_all_of(const VersionVector& vector) const;
+  bool has_all_of(const Settling& settling) const;
   void tick_drain();
   std::uint64_t next_drain_ms() const;
 
@@ -249,7 +257,9 @@ struct Replica::Impl {
   void make_directory(FolderId folder, const std::string& path, unsigned depth);
   void ensure_version(const Conflict& entry);
   void next_versions();
-  void drop_version(FolderId folder, const Hash128& hash) { drops.try_emplace(hash, Drop{folder, now.mono_ms + tuning::retry_max_ms, false}); }
+  void drop_version(FolderId folder, const Hash128& hash) {
+    drops.try_emplace(Kept{folder, hash}, Drop{now.mono_ms + tuning::retry_max_ms, false});
+  }
   void next_drops();
 
   // replica_observe.cpp
@@ -293,11 +303,12 @@ struct Replica::Impl {
   bool heal_unpublished(PathEntry& entry) const;
   void publish_held(FolderId folder, const std::string& path, const PathEntry& entry);
   void revert(const PathKey& key);
-  void keep_stray(const std::string& path, const Hash128& hash);
+  void keep_stray(const PathKey& key, const Hash128& hash);
 
   // replica_power.cpp
   bool recovering = false;    // from a loss of power: the first scan is not over, or not all members have told what they know
   bool heard_members = false;
+  bool recovery_waits = false;  // for the first scan of some folder
   std::map<FolderId, std::string> distrusted_at;  // where the pass over what is distrusted stands, once they have
   std::set<PathKey> suspects_seen;  // distrusted paths where something was seen
   std::uint64_t started_wall_ms = 0;

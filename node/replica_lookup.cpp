@@ -75,11 +75,11 @@ void Replica::Impl::on(Peer& peer, LookupAnswer& m) {
 void Replica::Impl::on(Peer& peer, Lookup& m) {
   const PathKey key{m.folder, std::move(m.path)};
   const DiskQuestion question{peer.node, m.id};
-  if (!owns(key.folder) || finds.questions >= tuning::questions_max)
-    return answer_question(question, {.id = m.id, .what = What::unsure});
+  if (finds.questions >= tuning::questions_max) return answer_question(question, {.id = m.id, .what = What::unsure});
   const auto entry = index.get(key.folder, key.path);
   if (entry && entry->live && entry->live->content.kind != Kind::deleted)
     return answer_question(question, {.id = m.id, .what = What::live, .dot = entry->live->dot});
+  if (!owns(key.folder)) return answer_question(question, {.id = m.id, .what = What::none});
   if (is_withheld(key, entry)) return answer_question(question, {.id = m.id, .what = What::none});
   want_look(key, question);
 }

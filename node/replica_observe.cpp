@@ -31,7 +31,7 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
     forget_intents(key);
     drop_awaited(key);
     hold_back(key, entry);
-    return no_problem(path);
+    return no_problem(key);
   }
   if (entry.held == Held::ignored) release(key, observation, entry);
   if (!judge_leftover(key, observation, entry) && !is_our_doing(key, observation, entry))
@@ -98,7 +98,7 @@ void Replica::Impl::take_observation(const PathKey& key, const Observation& obse
   const bool at_start = !scanned.contains(folder);
   switch (observation.state) {
     case Observation::State::unchanged:
-      no_problem(path);
+      no_problem(key);
       if (planted(Fault::rescan_publishes) && entry.disk && entry.disk->state == observation.disk && !entry.pending())
         publish(folder, observation, entry, at_start, std::nullopt);
       break;
@@ -106,14 +106,14 @@ void Replica::Impl::take_observation(const PathKey& key, const Observation& obse
       break;  // looked at again after its close
     case Observation::State::unsupported:
     case Observation::State::failed:
-      problem(path, observation.problem);
+      problem(key, observation.problem);
       break;
     case Observation::State::absent:
-      no_problem(path);
+      no_problem(key);
       if (path != kRootPath) observed_absent(folder, path, entry, at_start);
       break;
     case Observation::State::present:
-      no_problem(path);
+      no_problem(key);
       observed_present(folder, observation, entry, at_start);
       break;
   }
@@ -267,18 +267,18 @@ void Replica::Impl::wrote_late(FolderId folder, const LateWrite& late) {
   const std::string path = place_of(folder, late);
   if (path.empty()) {
     const std::string where = ".syncline/versions/" + to_hex(late.disk.content.hash);
-    kept.insert(late.disk.content.hash);
-    return problem(where, "bytes that an application wrote into a replaced file, whose name is not known any more, are kept here");
+    kept.emplace(folder, late.disk.content.hash);
+    return problem({folder, where}, "bytes that an application wrote into a replaced file, whose name is not known any more, are kept here");
   }
   if (!is_first_report({folder, path}, late.disk.content.hash)) return;
   Record record{.folder = folder, .path = path, .content = late.disk.content};
   record.base = late.replaced;
   PathEntry entry = index.get(folder, path).value_or(PathEntry{});
   if (entry.live && !worth_a_conflict(entry.live->content, record.content)) return;
-  if (mode(folder) == FolderMode::receive_only) return keep_stray(path, record.content.hash);
+  if (mode(folder) == FolderMode::receive_only) return keep_stray({folder, path}, record.content.hash);
   record.hlc = next_time(entry.live ? entry.live->hlc : Hlc{});
   record.dot = next_dot();
-  kept.insert(record.content.hash);
+  kept.emplace(folder, record.content.hash);
   const std::optional<OnDisk> disk = entry.disk;
   accept_own(std::move(record), std::move(entry), disk, std::nullopt);
 }

@@ -171,6 +171,7 @@ struct LocalProbe {
 struct Settling {  // a peer's Settle, not answered yet
   std::uint64_t id = 0;
   VersionVector vector{};
+  std::vector<FolderId> folders{};
 };
 struct Drain {
   DrainView::Phase phase = DrainView::Phase::off;

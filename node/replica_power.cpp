@@ -42,16 +42,22 @@ bool Replica::Impl::has_heard_members() {
 
 // Looks once more at all that is distrusted, a slice at a time.
 void Replica::Impl::tick_recovery() {
-  const auto is_scanned = [this](FolderId folder) { return scanned.contains(folder); };
-  if (!has_heard_members() || !std::all_of(options.folders.begin(), options.folders.end(), is_scanned)) return;
+  if (!has_heard_members()) return;
+  recovery_waits = false;
   for (const FolderId folder : options.folders) {
+    if (!scanned.contains(folder)) {
+      recovery_waits = true;
+      continue;
+    }
     std::string& at = distrusted_at[folder];
     const auto slice = index.distrusted(folder, at, kJudgedAtOnce);
     for (const std::string& path : slice) effects.push_back(LookAt{folder, path});
     if (slice.empty()) continue;
     at = slice.back();
+    recovery_waits = false;
     return;
   }
+  if (recovery_waits) return;
   recovering = false;
   index.put_meta(kRecovery, "");
 }

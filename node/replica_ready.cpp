@@ -23,10 +23,14 @@ Readiness Replica::Impl::not_synced() const {
   r.missing_ms = lag.mark.empty() ? 0 : now.mono_ms - std::min(now.mono_ms, lag.mark_ms);
   if (!why_departed().empty()) {
     r.reason = departed;
-  } else if (!stopped.empty()) {
-    r.reason = "stopped: " + stopped.begin()->second;
+  } else if (stopped.size() > paused.size()) {
+    const auto by_itself = [this](const auto& s) { return !paused.contains(s.first); };
+    r.reason = "stopped: " + std::find_if(stopped.begin(), stopped.end(), by_itself)->second;
   } else if (!clock_problem.empty()) {
     r.reason = clock_problem;
+  } else if (!stopped.empty()) {
+    r.state = Readiness::State::paused;
+    r.reason = stopped.begin()->second;
   } else {
     const auto full = std::find_if(r.folders.begin(), r.folders.end(), [](const FolderLag& f) { return f.full > 0; });
     if (full != r.folders.end())
@@ -72,7 +76,7 @@ std::string Replica::Impl::too_far_behind(const Readiness& r) const {
 Readiness Replica::Impl::fitness() const {
   using State = Readiness::State;
   Readiness r = not_synced();
-  if (r.state == State::stopped) return r;
+  if (r.state != State::ready) return r;
   const auto is = [&r](State state, std::string why) {
     r.state = state, r.reason = std::move(why);
     return r;
@@ -155,7 +159,7 @@ void Replica::Impl::on_echo(Peer& peer) {
 
 // A problem of a path that stays pending for as long as the problem does.
 void Replica::Impl::stuck_at(const PathKey& key, std::string why, bool full) {
-  problem(key.path, std::move(why));
+  problem(key, std::move(why));
   if (stuck.size() < tuning::problems_max || stuck.contains(key)) stuck[key] = full;
   lag.due_ms = 0;
 }

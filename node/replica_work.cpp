@@ -100,7 +100,7 @@ void Replica::Impl::next_step(const PathKey& key, Work& work) {
     work.local_sources.pop_back();
     return stage_job(key, StageCopyJob{content.hash, content.size, source});
   }
-  if (!work.versions_asked && (kept.contains(content.hash) || index.conflict_needs(content.hash))) {
+  if (!work.versions_asked && (kept.contains({key.folder, content.hash}) || index.conflict_needs(content.hash))) {
     work.versions_asked = true;
     return stage_job(key, StageCopyJob{content.hash, content.size, ""});
   }
@@ -162,7 +162,7 @@ void Replica::Impl::apply_work(const PathKey& key, Work& work) {
   work.keep_displaced = old.kind == Kind::file && old.size > 0 &&
                         !holds(work.expected, work.target.content) && index.conflict_needs(old.hash);
   // Its bytes would be filed just as those of before are being dropped.
-  const auto drop = work.keep_displaced ? drops.find(old.hash) : drops.end();
+  const auto drop = work.keep_displaced ? drops.find({key.folder, old.hash}) : drops.end();
   if (drop != drops.end() && drop->second.under_way) return content_failed(key, tuning::retry_min_ms);
   if (!remember_intent(work)) return content_failed(key, tuning::retry_min_ms);
   const JobId id =
@@ -210,10 +210,10 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
         index.drop_signature(before->state.content.hash);
       }
       const Hash128& hash = work.target.content.hash;
-      if (kept.erase(hash) > 0 && !index.conflict_needs(hash)) {
+      if (kept.erase({key.folder, hash}) > 0 && !index.conflict_needs(hash)) {
         drop_version(key.folder, hash);
       }
-      no_problem(key.path);
+      no_problem(key);
       retries.erase(key);
       touch_parent(key.folder, key.path);
       if (work.target.content.kind == Kind::directory) touch(key);
@@ -298,7 +298,7 @@ void Replica::Impl::drop_made_parent(FolderId folder, const std::string& path) {
 // without having seen ours.
 void Replica::Impl::local_version_displaced(const PathKey& key, const DiskState& displaced,
                                             const std::optional<OnDisk>& before) {
-  if (mode(key.folder) == FolderMode::receive_only) return keep_stray(key.path, displaced.content.hash);
+  if (mode(key.folder) == FolderMode::receive_only) return keep_stray(key, displaced.content.hash);
   Record record{.folder = key.folder, .path = key.path, .content = displaced.content};
   Hlc above;
   if (before && before->dot.seq > 0) {
@@ -310,7 +310,7 @@ void Replica::Impl::local_version_displaced(const PathKey& key, const DiskState&
   record.hlc = next_time(above);
   record.dot = next_dot();
   if (displaced.content.kind == Kind::file) {
-    kept.insert(displaced.content.hash);
+    kept.emplace(key.folder, displaced.content.hash);
     (void)is_first_report(key, displaced.content.hash);
   }
   PathEntry entry = index.get(key.folder, key.path).value_or(PathEntry{});
@@ -404,16 +404,16 @@ void Replica::Impl::job_done(JobId id, FileOutcome& outcome) {
 void Replica::Impl::version_job_done(VersionJob job, const FileOutcome& outcome) {
   const Record& loser = job.entry.loser;
   const auto entry = index.conflict(loser.folder, loser.path, loser.dot);
-  if (!entry || entry->resolved) return;
+  if (!entry || entry->resolved || !owns(loser.folder)) return;
   const bool* has = std::get_if<bool>(&outcome);
   const auto* copied = std::get_if<Result<Staged>>(&outcome);
   if ((has && *has) || (copied && *copied)) {
-    if (copied) no_problem(loser.path);
+    if (copied) no_problem({loser.folder, loser.path});
     return;
   }
   const bool full = copied && copied->error().code == Error::Code::full;
   if (full || (copied && !job.copying)) {  // at once, they would be fetched and thrown away without end
-    problem(loser.path, full ? kNoSpace : copied->error().message);
+    problem({loser.folder, loser.path}, full ? kNoSpace : copied->error().message);
     later_versions.emplace(now.mono_ms + tuning::retry_max_ms, job.entry);
     return;
   }

@@ -17,7 +17,7 @@ using json::Json;
 std::string_view request_name(const ControlRequest& request) {
   static constexpr std::array<std::string_view, std::variant_size_v<ControlRequest>> words{
       "status", "ready", "members", "invite", "conflicts", "show", "restore", "drop", "wait", "revert",
-      "drain", "resume", "leave", "evict", "verify"};
+      "drain", "resume", "leave", "evict", "verify", "folder_add", "folder_remove", "folder_pause", "folder_resume"};
   return words[request.index()];
 }
 
@@ -63,6 +63,10 @@ Status check(const InviteRequest& invite) {
 }
 Status check(const EvictRequest& evict) {
   if (evict.node.empty()) return fail(Error::Code::invalid, "\"node\" is missing");
+  return {};
+}
+Status check(const FolderAddRequest& add) {
+  if (add.path.empty() || add.path.front() != '/') return fail(Error::Code::invalid, "\"path\" is missing, or not absolute");
   return {};
 }
 template <class T>
@@ -167,6 +171,7 @@ template Result<RevertReply> decode_reply(std::string_view);
 template Result<DrainReply> decode_reply(std::string_view);
 template Result<EvictReply> decode_reply(std::string_view);
 template Result<VerifyReply> decode_reply(std::string_view);
+template Result<FolderReply> decode_reply(std::string_view);
 
 std::string json_text(const ControlReply& reply, int indent) {
   Json object = std::visit([](const auto& r) { return json::to_json(r); }, reply);
@@ -174,7 +179,12 @@ std::string json_text(const ControlReply& reply, int indent) {
   return line(object, indent);
 }
 
-std::string folders_json(const StatusReply& status) { return line(json::to_json(status)["folders"]); }
+std::string folders_json(const StatusReply& status) {
+  Json folders = json::to_json(status)["folders"];
+  for (const std::string& name : status.elsewhere)
+    folders.push_back(json::to_json(FolderStatus{.name = name, .path = {}, .state = FolderState::elsewhere, .reason = {}}));
+  return line(folders);
+}
 
 std::string json_text(const SetupReport& report) { return line(json::to_json(report)); }
 

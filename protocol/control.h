@@ -230,12 +230,49 @@ struct ResumeRequest {
   bool operator==(const ResumeRequest&) const = default;
 };
 
+// A folder of the cluster, on this node. Its name is the same everywhere; where it is, is each node's own affair.
+struct FolderReply {
+  std::string name;
+  std::string path;      // here
+  bool founded = false;  // the cluster had none of this name before
+  bool operator==(const FolderReply&) const = default;
+};
+// Takes part in the cluster's folder of this name, or founds it.
+struct FolderAddRequest {  // Error::refused: the path or the name is not usable, or in use
+  using Reply = FolderReply;
+  std::string path;        // absolute
+  std::string name;        // empty: the last part of `path`
+  std::string mode;        // a word of config.toml; empty: send-receive
+  std::string durability;  // the same; empty: group
+  bool operator==(const FolderAddRequest&) const = default;
+};
+// This node takes no part any more; the files stay where they are.
+struct FolderRemoveRequest {  // Error::not_found; refused: it is the one that the node was made with
+  using Reply = FolderReply;
+  std::string name;
+  bool operator==(const FolderRemoveRequest&) const = default;
+};
+// Nothing of it is looked at, taken over or served, across restarts, until it is resumed.
+struct FolderPauseRequest {
+  using Reply = FolderReply;
+  std::string name;
+  bool operator==(const FolderPauseRequest&) const = default;
+};
+// The end of a pause; a folder that has stopped itself is tried again at once.
+struct FolderResumeRequest {
+  using Reply = FolderReply;
+  std::string name;
+  bool accept_deletions = false;  // what its next scan misses was deleted on purpose, however much it is
+  bool operator==(const FolderResumeRequest&) const = default;
+};
+
 using ControlRequest =
     std::variant<StatusRequest, ReadyRequest, MembersRequest, InviteRequest, ConflictsRequest,
                  ConflictShowRequest, ConflictRestoreRequest, ConflictDropRequest, WaitRequest, RevertRequest,
-                 DrainRequest, ResumeRequest, LeaveRequest, EvictRequest, VerifyRequest>;
+                 DrainRequest, ResumeRequest, LeaveRequest, EvictRequest, VerifyRequest, FolderAddRequest, FolderRemoveRequest,
+                 FolderPauseRequest, FolderResumeRequest>;
 using ControlReply = std::variant<Done, StatusReply, ReadyReply, MembersReply, InviteReply, ConflictsReply,
-                                  ConflictShowReply, RestoreReply, WaitReply, RevertReply, DrainReply, EvictReply, VerifyReply>;
+                                  ConflictShowReply, RestoreReply, WaitReply, RevertReply, DrainReply, EvictReply, VerifyReply, FolderReply>;
 
 // Lines without their newline. Decoding fails with Error::invalid (malformed, missing or too long) or, for a
 // reply, with the error that the node sent. encode_reply turns a reply above limits::control_reply_bytes into
@@ -258,7 +295,7 @@ struct SetupReport {
   std::string home, folder, listen, http;
 };
 std::string json_text(const SetupReport& report);
-// What `syncline folder list --json` prints: the array of a status's folders.
+// What `syncline folder list --json` prints: the array of a status's folders, those elsewhere behind them.
 std::string folders_json(const StatusReply& status);
 
 // The body of POST /v1/wait: WaitRequest's fields, all but "path" optional.

@@ -11,12 +11,12 @@ namespace syncline {
 using Words = std::string_view;
 
 inline const auto& names(FolderState) {
-  static constexpr std::array<Words, 4> words{"ok", "scanning", "catching up", "stopped"};
+  static constexpr std::array<Words, 6> words{"ok", "scanning", "catching up", "stopped", "paused", "elsewhere"};
   return words;
 }
 inline const auto& names(NodeState) {
-  static constexpr std::array<Words, 7> words{"ready",       "draining", "drained", "starting",
-                                              "catching up", "cut off",  "stopped"};
+  static constexpr std::array<Words, 8> words{"ready",       "draining", "drained", "starting",
+                                              "catching up", "cut off",  "stopped", "paused"};
   return words;
 }
 inline const auto& names(Kind) {
@@ -80,6 +80,7 @@ void fields(Io& io, T& v) {
   io("healthy", v.healthy), io("unhealthy", v.unhealthy);
   io("listen", v.listen), io("http", v.http), io("now", v.now), io("uptime_seconds", v.uptime_seconds);
   io("peers", v.peers, limits::members), io("folders", v.folders, limits::folders);
+  io("elsewhere", v.elsewhere, limits::folders);
   io("transfers", v.transfers, limits::status_transfers), io("problems", v.problems, limits::status_problems);
   io("totals", v.totals);
 }
@@ -205,6 +206,22 @@ void fields(Io& io, T& v) {
 template <class Io, json::Is<RevertRequest> T>
 void fields(Io& io, T& v) {
   io("folder", v.folder, limits::name_bytes), io("path", v.path, limits::control_path_bytes);
+}
+template <class Io, json::Is<FolderAddRequest> T>
+void fields(Io& io, T& v) {
+  io("path", v.path, limits::control_path_bytes), io("name", v.name, limits::name_bytes), io("mode", v.mode, limits::name_bytes);
+  io("durability", v.durability, limits::name_bytes);
+}
+template <class Io, class T>
+requires json::Is<T, FolderRemoveRequest> || json::Is<T, FolderPauseRequest>
+void fields(Io& io, T& v) { io("name", v.name, limits::name_bytes); }
+template <class Io, json::Is<FolderResumeRequest> T>
+void fields(Io& io, T& v) {
+  io("name", v.name, limits::name_bytes), io("accept_deletions", v.accept_deletions);
+}
+template <class Io, json::Is<FolderReply> T>
+void fields(Io& io, T& v) {
+  io("name", v.name, limits::name_bytes), io("path", v.path, limits::control_path_bytes), io("founded", v.founded);
 }
 template <class Io, json::Is<WaitRequest> T>  // without "nodes", which is a word or a number
 void fields(Io& io, T& v) {

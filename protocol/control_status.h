@@ -24,9 +24,10 @@ struct PeerStatus {
 };
 
 // Whether readers may be sent to a node: the first two say yes.
-enum class NodeState : std::uint8_t { ready, draining, drained, starting, catching_up, cut_off, stopped };
+enum class NodeState : std::uint8_t { ready, draining, drained, starting, catching_up, cut_off, stopped, paused };
 
-enum class FolderState : std::uint8_t { ok, scanning, catching_up, stopped };
+// paused: by `syncline folder pause`; elsewhere: the cluster has it, this node does not.
+enum class FolderState : std::uint8_t { ok, scanning, catching_up, stopped, paused, elsewhere };
 
 // A path that is not as the cluster has it, and is not to be.
 struct HeldStatus {
@@ -99,6 +100,7 @@ struct StatusReply {
   std::uint64_t uptime_seconds = 0;
   std::vector<PeerStatus> peers;
   std::vector<FolderStatus> folders;
+  std::vector<std::string> elsewhere;     // names of the cluster's folders that this node does not have
   std::vector<TransferStatus> transfers;  // at most limits::status_transfers
   std::vector<ProblemStatus> problems;    // at most limits::status_problems
   StatusTotals totals;

@@ -33,8 +33,8 @@ using ClusterId = FixedBytes<16, struct ClusterTag>;  // random, made by `init`
 using Hash128 = FixedBytes<16, struct HashTag>;       // XXH3-128 with the cluster's secret, canonical (big-endian) form
 using Key32 = FixedBytes<32, struct KeyTag>;          // an X25519 key or a symmetric secret
 
-using FolderId = std::uint32_t;              // position in the cluster's list of folders; 0 is the cluster's own data
-inline constexpr FolderId kClusterFolder = 0;
+using FolderId = std::uint32_t;  // 0 is the cluster's own data, 1 the folder it was founded with; others: folder_id_of() in member.h
+inline constexpr FolderId kClusterFolder = 0, kFirstFolder = 1;
 
 // Names one version for ever: the seq-th write of an actor. seq starts at 1; a zero dot means "none".
 struct Dot {

@@ -8,6 +8,7 @@
 
 #include "protocol/address.h"
 #include "protocol/codec.h"
+#include "protocol/control_text.h"
 #include "protocol/limits.h"
 #include "protocol/messages.h"
 
@@ -85,6 +86,23 @@ std::string member_path(const NodeId& node) { return "members/" + to_hex(node); 
 std::string actor_path(const ActorId& actor) { return "actors/" + to_hex(actor); }
 std::string departure_path(const NodeId& node) { return "gone/" + to_hex(node); }
 
+std::string folder_path(FolderId folder) { return fmt::format("folders/{:08x}", folder); }
+
+FolderId folder_id_of(std::string_view name) {
+  std::array<std::uint8_t, 16> digest{};
+  static_assert(sizeof digest >= crypto_generichash_BYTES_MIN);
+  const std::string text = fmt::format("syncline folder {}", name);
+  crypto_generichash(digest.data(), digest.size(), reinterpret_cast<const std::uint8_t*>(text.data()), text.size(), nullptr, 0);
+  FolderId id = 0;
+  for (std::size_t i = 0; i < sizeof id; ++i) id = id << 8 | digest[i];
+  return id | 0x8000'0000;
+}
+
+bool valid_folder_name(std::string_view name) {
+  return !name.empty() && name.size() <= limits::name_bytes && is_utf8(name) && printable(name) == name &&
+         name.find('/') == std::string_view::npos && name != "." && name != "..";
+}
+
 bool valid_node_name(std::string_view name) {
   const auto alnum = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -156,6 +174,22 @@ Result<Departure> decode_departure(BytesView bytes) {
   d.state = static_cast<MemberState>(state), d.by = r.id<NodeId>();
   if (!r.done() || d.node.is_zero()) return tl::unexpected(malformed("departure").error());
   return d;
+}
+
+Bytes encode_folder(const ClusterFolder& folder) {
+  Writer w;
+  w.u8(kFormat), w.u32(folder.id), w.bytes(folder.name);
+  return w.take();
+}
+
+Result<ClusterFolder> decode_folder(BytesView bytes) {
+  Reader r(bytes);
+  if (r.u8() != kFormat) r.fail();
+  ClusterFolder folder;
+  folder.id = r.u32(), folder.name = r.bytes(limits::name_bytes);
+  if (!r.done() || !valid_folder_name(folder.name) || folder.id != folder_id_of(folder.name))
+    return tl::unexpected(malformed("folder").error());
+  return folder;
 }
 
 Bytes encode_join_request(const JoinRequest& request) {

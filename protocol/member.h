@@ -38,6 +38,13 @@ struct Departure {
   bool operator==(const Departure&) const = default;
 };
 
+// A folder of the cluster beyond the one that it was founded with: the value "folders/<id, 8 hex digits>" of kClusterFolder.
+struct ClusterFolder {
+  FolderId id = 0;
+  std::string name;  // valid_folder_name()
+  bool operator==(const ClusterFolder&) const = default;
+};
+
 // Certifies that the writer of versions `actor` is an incarnation of `node`.
 struct Actor {
   ActorId actor;
@@ -50,6 +57,12 @@ struct Actor {
 std::string member_path(const NodeId& node);
 std::string actor_path(const ActorId& actor);
 std::string departure_path(const NodeId& node);  // "gone/<hex>"
+std::string folder_path(FolderId folder);        // "folders/<hex>"
+
+// Follows from the name, so that members that found a folder of one name at the same time found one folder. Never 0 or kFirstFolder.
+FolderId folder_id_of(std::string_view name);
+// UTF-8 without control characters, one path component.
+bool valid_folder_name(std::string_view name);
 
 // 1 to limits::node_name_bytes letters, digits, '.', '-' or '_', the first a letter or digit.
 bool valid_node_name(std::string_view name);
@@ -66,9 +79,11 @@ Status check(const Member& member);
 Bytes encode_member(const Member& member);
 Bytes encode_actor(const Actor& actor);
 Bytes encode_departure(const Departure& departure);
+Bytes encode_folder(const ClusterFolder& folder);
 Result<Member> decode_member(BytesView bytes);
 Result<Actor> decode_actor(BytesView bytes);
 Result<Departure> decode_departure(BytesView bytes);
+Result<ClusterFolder> decode_folder(BytesView bytes);
 
 // The two messages of `cluster join`, over a link whose key is the token's secret.
 struct JoinRequest {

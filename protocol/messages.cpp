@@ -176,8 +176,14 @@ void get(Reader& r, LookupAnswer& m) {
   if (m.dot.seq == 0) r.fail();
 }
 
-void put(Writer& w, const Settle& m) { w.varint(m.id); }
-void get(Reader& r, Settle& m) { m.id = r.varint(); }
+void put(Writer& w, const Settle& m) {
+  w.varint(m.id), w.varint(m.folders.size());
+  for (const FolderId folder : m.folders) w.u32(folder);
+}
+void get(Reader& r, Settle& m) {
+  m.id = r.varint();
+  for (std::size_t n = r.count(limits::folders); n > 0 && r.ok(); --n) m.folders.push_back(r.u32());
+}
 
 void put(Writer& w, const Settled& m) { w.varint(m.id); }
 void get(Reader& r, Settled& m) { m.id = r.varint(); }

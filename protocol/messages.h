@@ -153,7 +153,8 @@ struct Refusal {
 // "Tell me once all that my last Announce named is on your disk, contents included": asked before a node is
 // taken out of service. The next one takes the place of one that has not been answered.
 struct Settle {
-  std::uint64_t id = 0;  // chosen by the sender, unique on the link
+  std::uint64_t id = 0;           // chosen by the sender, unique on the link
+  std::vector<FolderId> folders{};  // whose contents are meant: those that the sender has; at most limits::folders
   bool operator==(const Settle&) const = default;
 };
 struct Settled {

@@ -94,6 +94,8 @@ class Folder {
 
   // Makes the marker; nothing to do when it is there already. Error::exists with the other's id in its text if there is another.
   static Status create_marker(FileSystem& fs, const Identity& identity);
+  // Takes it away if it is of this identity: the folder belongs to nobody then.
+  static Status remove_marker(FileSystem& fs, const Identity& identity);
   // Error::refused: no marker (the root vanished, a mount is gone), or that of another cluster.
   static Result<std::unique_ptr<Folder>> open(FileSystem& fs, const HashKey& key, const Identity& identity);
 

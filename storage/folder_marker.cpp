@@ -69,6 +69,11 @@ Status check_identity(FileSystem& fs, const Folder::Identity& wanted) {
 
 }  // namespace
 
+Status Folder::remove_marker(FileSystem& fs, const Identity& identity) {
+  if (const Status ours = check_identity(fs, identity); !ours) return ours;
+  return fs.remove_file(names::kMarker);
+}
+
 Status Folder::create_marker(FileSystem& fs, const Identity& identity) {
   const auto found = read_marker(fs);
   if (found && *found == identity) return {};

@@ -1,5 +1,7 @@
 #include "storage/scanner.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 
@@ -48,8 +50,10 @@ bool differs(const PathEntry* known, const FileStat& found) {
 }  // namespace
 
 Scanner::Scanner(FileSystem& fs, const IndexReader& index, ScanOptions options)
-    : fs_(fs), index_(index), options_(std::move(options)), walk_(fs, options_.subtree, options_.ignore.get()) {
+    : fs_(fs), index_(index), options_(std::move(options)) {
   assert(options_.check_marker);
+  walk_.emplace(fs_, options_.subtree, options_.ignore.get());
+  believed_ = options_.accept_deletions || !options_.subtree.empty();
 }
 
 ScanSlice Scanner::step(std::size_t budget) {
@@ -58,16 +62,45 @@ ScanSlice Scanner::step(std::size_t budget) {
   if (!begun_) begin(slice);
   std::size_t spent = 0;
   while (!ended_ && !giving_absences_ && spent < budget) {
-    if (walk_.current() == nullptr && indexed() == nullptr) {
+    if (walk_->current() == nullptr && indexed() == nullptr) {
       giving_absences_ = true;
       break;
     }
     join_one(slice);
     ++spent;
-    giving_absences_ = absences_.size() >= limits::scan_held_absences;
+    const bool full = absences_.size() >= limits::scan_held_absences;
+    counting_ |= full && !believed_;
+    giving_absences_ = full && believed_;
   }
-  if (!ended_ && giving_absences_) give_absences(budget - spent, slice);
+  if (ended_ || !giving_absences_) return slice;
+  if (!believed_ && !believes(slice)) return slice;
+  if (counting_)
+    begin_again();
+  else
+    give_absences(budget - spent, slice);
   return slice;
+}
+
+// At the end, before anything is said to be missing. False: that is too much, and the scan has ended.
+bool Scanner::believes(ScanSlice& slice) {
+  const auto& [entries, indexed, changed, present, absent, problems] = totals_;
+  const bool too_much = absent >= kMassDelete && absent * 100 > present * options_.missing_percent && options_.missing_percent < 100;
+  believed_ = !too_much;
+  if (believed_) return true;
+  if (const Status marker = options_.check_marker(); !marker)
+    end(slice, ScanSlice::State::refused, marker.error().message);
+  else
+    end(slice, ScanSlice::State::missing,
+        fmt::format("{} of {} files and directories are missing since they were last looked at: nothing is deleted", absent, present));
+  return false;
+}
+
+void Scanner::begin_again() {
+  counting_ = giving_absences_ = index_begun_ = index_ended_ = begun_ = false;
+  absences_.clear(), page_.clear(), blocked_.clear(), index_after_.clear();
+  page_at_ = 0;
+  totals_ = {};
+  walk_.emplace(fs_, options_.subtree, options_.ignore.get());
 }
 
 void Scanner::end(ScanSlice& slice, ScanSlice::State state, std::string reason) {
@@ -78,13 +111,13 @@ void Scanner::end(ScanSlice& slice, ScanSlice::State state, std::string reason) 
 
 void Scanner::begin(ScanSlice& slice) {
   begun_ = true;
-  if (Status opened = walk_.open(); !opened)
+  if (Status opened = walk_->open(); !opened)
     return end(slice, ScanSlice::State::refused, opened.error().message);
-  if (!walk_.root_is_empty()) return;
+  if (!walk_->root_is_empty()) return;
   if (Status marker = options_.check_marker(); !marker) {
     return end(slice, ScanSlice::State::refused, marker.error().message);
   }
-  if (!index_has_files() || (options_.accept_emptied && options_.accept_emptied())) return;
+  if (options_.accept_deletions || !index_has_files()) return;
   end(slice, ScanSlice::State::emptied,
       "the folder is empty, but it had files when it was last looked at: nothing is deleted");
 }
@@ -121,7 +154,7 @@ const Scanner::Indexed* Scanner::indexed() {
 }
 
 void Scanner::join_one(ScanSlice& slice) {
-  const WalkEntry* entry = walk_.current();
+  const WalkEntry* entry = walk_->current();
   const Indexed* known = indexed();
   if (known != nullptr &&
       known->first == kRootPath) {  // never missing; whoever asked for the scan looks at it
@@ -132,15 +165,15 @@ void Scanner::join_one(ScanSlice& slice) {
   } else if (entry != nullptr && !is_ordered(entry->path)) {
     const auto found = index_.get(options_.folder, entry->path);
     met(*entry, found ? &*found : nullptr, slice);
-    walk_.advance();
+    walk_->advance();
   } else if (entry != nullptr && known != nullptr && entry->path == known->first) {
     met(*entry, &known->second, slice);
     ++totals_.indexed;
     ++page_at_;
-    walk_.advance();
+    walk_->advance();
   } else if (entry != nullptr && (known == nullptr || preorder_less(entry->path, known->first))) {
     met(*entry, nullptr, slice);
-    walk_.advance();
+    walk_->advance();
   } else {
     ++totals_.indexed;
     missing(*known);
@@ -158,6 +191,7 @@ void Scanner::out_of_order(const Indexed& item) {
 
 void Scanner::met(const WalkEntry& entry, const PathEntry* known, ScanSlice& slice) {
   ++totals_.entries;
+  totals_.present += known != nullptr && is_present(*known);
   if (!entry.problem.empty()) report(entry.path, entry.problem, slice);
   if (entry.state == WalkEntry::State::unfit) return;
   if (entry.state != WalkEntry::State::found) blocked_ = entry.path;
@@ -168,6 +202,7 @@ void Scanner::met(const WalkEntry& entry, const PathEntry* known, ScanSlice& sli
   }
   if (!differs(known, entry.stat)) return;
   ++totals_.changed;
+  if (counting_) return;
   Look look;
   look.path = entry.path;
   look.directory = entry.stat.type == FileType::directory;
@@ -181,7 +216,8 @@ void Scanner::missing(const Indexed& item) {
   if (!blocked_.empty() && is_below(item.first, blocked_)) return;
   const bool directory = item.second.disk->state.content.kind == Kind::directory;
   if (options_.ignore && options_.ignore->ignores(item.first, directory)) return;
-  ++totals_.absent;
+  ++totals_.absent, ++totals_.present;
+  if (counting_) return;
   Look look;
   look.path = item.first;
   look.directory = directory;
@@ -190,6 +226,7 @@ void Scanner::missing(const Indexed& item) {
 
 void Scanner::report(const std::string& path, std::string reason, ScanSlice& slice) {
   ++totals_.problems;
+  if (counting_) return;
   slice.problems.push_back({path, std::move(reason)});
 }
 
@@ -206,7 +243,7 @@ void Scanner::give_absences(std::size_t budget, ScanSlice& slice) {
   }
   if (!absences_.empty()) return;
   giving_absences_ = false;
-  if (walk_.current() == nullptr && indexed() == nullptr) end(slice, ScanSlice::State::done);
+  if (walk_->current() == nullptr && indexed() == nullptr) end(slice, ScanSlice::State::done);
 }
 
 }  // namespace syncline

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,13 @@ struct ScanOptions {
   // Folder::check_marker. Asked after what an absence was concluded from, and before the absence is given
   // out.
   std::function<Status()> check_marker;
-  // The folder is empty and the index knows files: true if that is to be believed. Without it, it is not.
-  std::function<bool()> accept_emptied;
+  // Whatever is missing was removed on purpose. Without it a scan of the whole folder does not believe that everything has gone, nor more
+  // than `missing_percent` of at least kMassDelete paths.
+  bool accept_deletions = false;
+  std::uint32_t missing_percent = 50;  // 100: that is believed
 };
+
+inline constexpr std::uint64_t kMassDelete = 100;
 
 struct ScanProblem {
   std::string path;
@@ -37,19 +42,21 @@ struct ScanSlice {
     more,  // call step() again
     done,
     emptied,  // ended: the folder is empty, but the index has files (DESIGN.md, invariant 6)
+    missing,  // ended: it is not empty, but much is missing (the same)
     refused,  // ended: the marker is missing or foreign, or the root cannot be read
   };
   State state = State::more;
   std::vector<Look> looks;
   std::vector<ScanProblem> problems;
-  std::string reason;  // emptied, refused
+  std::string reason;  // emptied, missing, refused
 };
 
 struct ScanTotals {
   std::uint64_t entries = 0;  // met on disk
   std::uint64_t indexed = 0;  // known to the index, tombstones included
   std::uint64_t changed = 0;  // looks for new or changed paths
-  std::uint64_t absent = 0;   // looks for missing paths; against `indexed` this tells a mass delete
+  std::uint64_t present = 0;  // of those, the ones that were on disk when they were looked at last
+  std::uint64_t absent = 0;   // of those, the ones that are missing now: looks for them
   std::uint64_t problems = 0;
 };
 
@@ -57,7 +64,7 @@ struct ScanTotals {
 // nothing else; a look is given for every path that is new, differs or is missing. Looks for missing paths
 // come last and children first, so that whoever holds the old content of something renamed meanwhile still
 // has it when the new path arrives; above limits::scan_held_absences of them they come in several such
-// batches. Nothing is concluded of what cannot be read.
+// batches, once a walk to the end has counted them and another one begun. Nothing is concluded of what cannot be read.
 //
 // The index may change meanwhile: that may cost a look too many, never one too few for what was there when
 // the scan began. One thread, any; pause it by not calling step(). Memory: the names of one directory per
@@ -73,6 +80,8 @@ class Scanner {
   using Indexed = std::pair<std::string, PathEntry>;
 
   void begin(ScanSlice& slice);
+  void begin_again();
+  bool believes(ScanSlice& slice);
   bool index_has_files() const;
   const Indexed* indexed();
   void join_one(ScanSlice& slice);
@@ -86,7 +95,7 @@ class Scanner {
   FileSystem& fs_;
   const IndexReader& index_;
   ScanOptions options_;
-  TreeWalk walk_;
+  std::optional<TreeWalk> walk_;
   bool begun_ = false;
   std::vector<Indexed> page_;  // of the index
   std::size_t page_at_ = 0;
@@ -95,6 +104,8 @@ class Scanner {
   std::string blocked_;         // nothing is known of what is below this path; "" = no such
   std::vector<Look> absences_;  // held back
   bool giving_absences_ = false;
+  bool believed_ = false;  // it is known that not too much is missing
+  bool counting_ = false;  // to the end, to know it: nothing comes out
   bool ended_ = false;
   ScanTotals totals_;
 };

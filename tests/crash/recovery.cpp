@@ -71,7 +71,7 @@ class Recovery {
     ScanOptions options;
     options.folder = kFolder;
     options.check_marker = [this] { return folder_->check_marker(); };
-    options.accept_emptied = [] { return true; };
+    options.accept_deletions = true;
     Scanner scanner(*disk_, reader, std::move(options));
     while (true) {
       ScanSlice slice = scanner.step(1000);

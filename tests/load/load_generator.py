@@ -6,6 +6,7 @@ import threading
 import time
 
 _IDLE_SECONDS = 5  # a connection unused for longer is not used again: the other side may have closed it
+_IDLE_CONNECTIONS = 64
 _TIMEOUT_SECONDS = 30
 _POOL_BYTES = 1 << 20
 
@@ -128,8 +129,10 @@ class Generator:
                 return int(lines[0].split()[1]), headers, error.partial
             if headers.get("connection", "").lower() == "close":
                 writer.close()
-            else:
+            elif len(self.connections) < _IDLE_CONNECTIONS:
                 self.connections.append((reader, writer, time.monotonic()))
+            else:
+                writer.close()
             return int(lines[0].split()[1]), headers, answer
 
     async def _connection(self, method):

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "protocol/codec.h"
+#include "protocol/member.h"
 #include "protocol/merge.h"
 #include "protocol/messages.h"
 
@@ -165,7 +166,7 @@ Message example() {
                                     Probe{1, 1, "p", r.dot, r.hlc, true}, ProbeAnswer{5, false}, ProbeAnswer{6, true}, Refusal{r.dot.actor, 100},
                                     Lookup{6, 1, "a/b"}, LookupAnswer{6, LookupAnswer::What::live, r.dot},
                                     LookupAnswer{6, LookupAnswer::What::none, {}}, LookupAnswer{6, LookupAnswer::What::unsure, {}},
-                                    Settle{7}, Settled{7});
+                                    Settle{7, {1, folder_id_of("media")}}, Settled{7});
 }
 
 RC_GTEST_PROP(MessageLaws, DecodesWhatItEncodes, ()) {

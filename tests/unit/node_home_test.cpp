@@ -9,6 +9,7 @@
 #include <fstream>
 #include <set>
 
+#include "node/home_folders.h"
 #include "node/home_setup.h"
 #include "node/invites.h"
 #include "protocol/limits.h"
@@ -106,8 +107,8 @@ TEST_F(HomeTest, init_refuses_and_leaves_nothing) {
   refused(options("home", "missing"), "missing: No such file");
   put((root_ / "file").string(), "x");
   refused(options("home", "file"), "is no directory");
-  refused(options("uploads/home"), "must not be inside the synced folder");
-  refused(options("uploads"), "must not be inside the synced folder");
+  refused(options("uploads/home"), "must not be inside it: its secrets would be synced");
+  refused(options("uploads"), "must not be inside it: its secrets would be synced");
   refused(options("file/home"), "cannot be made");
   SetupOptions o = options();
   o.listen = "127.0.0.1";
@@ -196,6 +197,31 @@ TEST_F(HomeTest, a_damaged_home_is_refused_by_one_line_naming_the_file) {
   other.cluster.bytes[0] ^= 1;
   put(home("cluster"), cluster_text(other));
   EXPECT_THAT(load_home(home()).error().message, HasSubstr("members:3: is a member of another cluster"));
+}
+
+TEST_F(HomeTest, folders_are_kept_and_a_damaged_list_is_named) {
+  ASSERT_TRUE(init_home(options()));
+  auto home_now = load_home(home());
+  ASSERT_TRUE(home_now);
+  ASSERT_EQ(home_now->folders.size(), 1u);
+  EXPECT_EQ(home_now->folders[0].config, home_now->config.folder);
+  auto folders = home_now->folders;
+  folders[0].paused = true;
+  folders.push_back({folder_id_of("media"), "media", {(root_ / "m").string(), Durability::strict, FolderMode::send_only}, false, true});
+  ASSERT_TRUE(save_folders(home(), folders));
+  EXPECT_EQ(mode(home("folders.json")), 0600u);
+  home_now = load_home(home());
+  ASSERT_TRUE(home_now);
+  EXPECT_EQ(home_now->folders, folders);
+  for (const char* text : {"", "{}", "[1]", "[{}]", R"([{"name":"a/b"}])", R"([{"name":"media"}])", R"([{"name":"media","path":"relative"}])",
+                           R"([{"name":"media","path":"/m","mode":"sideways"}])",
+                           R"([{"name":"media","path":"/m"},{"name":"media","path":"/n"}])"}) {
+    put(home("folders.json"), text);
+    const auto bad = load_home(home());
+    ASSERT_FALSE(bad) << text;
+    EXPECT_THAT(bad.error().message, HasSubstr("folders.json")) << text;
+    EXPECT_THAT(bad.error().message, Not(HasSubstr("\n")));
+  }
 }
 
 TEST_F(HomeTest, one_process_at_a_time) {

@@ -28,8 +28,10 @@ class FakeSource : public FileSource {
     disk.app_replace(path, bytes);
     disk.app_set_mtime(path, kMtimeNs);
   }
-  Result<OpenedFile> open(std::string& path) override {
+  Result<OpenedFile> open(const std::string& folder, std::string& path) override {
     ++opens;
+    if (!folder.empty() && folder != "media") return fail(Error::Code::refused, "no such folder");
+    if (!folder.empty()) path = folder + ":" + path;
     if (path == "busy") return fail(Error::Code::busy, "being written");
     if (path == "broken") return fail(Error::Code::io, "the disk has an error");
     if (path.starts_with(".") || !is_canonical_path(path)) return fail(Error::Code::refused, "no");
@@ -38,7 +40,7 @@ class FakeSource : public FileSource {
     const FileStat stat = *(*file)->stat();
     return OpenedFile{*std::move(file), stat, etag};
   }
-  void find(const std::string& path, FindAnswer answer) override {
+  void find(const std::string&, const std::string& path, FindAnswer answer) override {
     if (path == "slow") {
       const std::lock_guard lock(mutex);
       kept.push_back(std::move(answer));
@@ -118,6 +120,16 @@ TEST_F(HttpFileTest, head_says_the_same_without_the_bytes) {
   EXPECT_EQ(r->get_header_value("Content-Type"), "text/css");
   EXPECT_EQ(r->get_header_value("ETag"), "\"tag\"");
   EXPECT_EQ(client().Head("/v1/file/nothing")->status, 404);
+}
+
+TEST_F(HttpFileTest, a_file_of_another_folder) {
+  source_.put("media:a b", "theirs");
+  source_.put("a b", "ours");
+  EXPECT_EQ(client().Get("/v1/folder/m%65dia/a%20b")->body, "theirs");
+  EXPECT_EQ(get("a%20b?folder=media")->body, "ours") << "a query that a balancer hands on names no folder";
+  EXPECT_EQ(client().Get("/v1/folder/nobody/a%20b")->status, 404);
+  for (const char* path : {"/v1/folder/", "/v1/folder/media", "/v1/folder/media/", "/v1/folder//a"})
+    EXPECT_EQ(client().Get(path)->status, 400) << path;
 }
 
 TEST_F(HttpFileTest, an_empty_file) {

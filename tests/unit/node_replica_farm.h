@@ -47,8 +47,10 @@ class ReplicaFarm {
   };
 
   // With `members` each knows all the others from the start.
-  explicit ReplicaFarm(std::size_t count, bool members = false, const std::map<std::size_t, FolderMode>& modes = {})
-      : machines(count), key_(Key32{}), members_(members), modes_(modes) {
+  // Those in `without` do not have the folder.
+  explicit ReplicaFarm(std::size_t count, bool members = false, const std::map<std::size_t, FolderMode>& modes = {},
+                       const std::set<std::size_t>& without = {})
+      : machines(count), key_(Key32{}), members_(members), modes_(modes), without_(without) {
     for (std::size_t n = 0; n < count; ++n) {
       Machine& m = machines[n];
       m.disk = std::make_unique<MemoryFileSystem>(
@@ -180,6 +182,7 @@ class ReplicaFarm {
     options.actor_certificate = encode_actor(Actor{options.actor, options.self, {}});
     if (members_) options.members = all_but(machines.size());
     if (modes_.contains(n)) options.modes[1] = modes_.at(n);
+    if (without_.contains(n)) options.folders.clear();
     machines[n].replica = std::make_unique<Replica>(*machines[n].index, options);
   }
 
@@ -206,6 +209,7 @@ class ReplicaFarm {
   HashKey key_;
   bool members_;
   std::map<std::size_t, FolderMode> modes_;
+  std::set<std::size_t> without_;
   std::uint8_t actors_ = 0;
   std::set<std::pair<std::size_t, std::size_t>> linked_;
 };

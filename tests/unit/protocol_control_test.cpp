@@ -40,6 +40,10 @@ TEST(ControlRequest, every_request_survives_the_wire) {
   round_trip(VerifyRequest{true, 7, 8});
   round_trip(EvictRequest{"web3"});
   round_trip(ResumeRequest{});
+  round_trip(FolderAddRequest{"/srv/media", "media", "send-only", "strict"});
+  round_trip(FolderRemoveRequest{"media"});
+  round_trip(FolderPauseRequest{"media"});
+  round_trip(FolderResumeRequest{"media", true});
   round_trip(WaitRequest{"uploads", "a/b.jpg", {WaitFor::What::all, 0}, true, 1});
   round_trip(WaitRequest{"", "/srv/a", {WaitFor::What::majority, 0}, false, 0});
   round_trip(WaitRequest{"", "a\nb\"c", {WaitFor::What::count, 7}, false, 3'600'000});
@@ -78,6 +82,8 @@ TEST(ControlRequest, malformed_ones_are_errors) {
                            R"({"request":"wait","path_hex":"6"})",
                            R"({"request":"drain","timeout_ms":3600001})",
                            R"({"request":"show"})",
+                           R"({"request":"folder_add"})",
+                           R"({"request":"folder_add","path":"srv"})",
                            R"({"request":"drop","id":""})",
                            R"({"request":"invite","uses":0})",
                            R"({"request":"invite","uses":1001})",

@@ -95,6 +95,20 @@ TEST(Member, every_cut_and_every_extra_byte_is_malformed) {
   }
 }
 
+TEST(ClusterFolder, survives_the_wire_and_nothing_else_does) {
+  const ClusterFolder media{folder_id_of("media"), "media"};
+  EXPECT_EQ(folder_id_of("media"), media.id) << "everybody comes to the same";
+  EXPECT_NE(folder_id_of("Media"), media.id);
+  EXPECT_EQ(folder_path(media.id), "folders/" + folder_path(media.id).substr(8));
+  const Bytes good = encode_folder(media);
+  ASSERT_TRUE(decode_folder(good));
+  EXPECT_EQ(*decode_folder(good), media);
+  for (std::size_t size = 0; size < good.size(); ++size) EXPECT_FALSE(decode_folder(BytesView(good).substr(0, size))) << size;
+  EXPECT_FALSE(decode_folder(good + '\0'));
+  EXPECT_FALSE(decode_folder(encode_folder({media.id, "other"}))) << "an id that is not its name's";
+  EXPECT_FALSE(decode_folder(encode_folder({folder_id_of("a/b"), "a/b"})));
+}
+
 TEST(Departure, survives_the_wire_and_nothing_else_does) {
   for (const MemberState state : {MemberState::left, MemberState::evicted}) {
     Departure d{some_member().node, state, {}};

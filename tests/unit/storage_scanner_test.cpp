@@ -18,6 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 using State = ScanSlice::State;
 
@@ -266,11 +267,54 @@ TEST(Scanner, AnEmptiedRootIsNotBelieved) {
   EXPECT_NE(refused.reason, "");
 
   ScanOptions options = world.options();
-  options.accept_emptied = [] { return true; };
+  options.accept_deletions = true;
   EXPECT_THAT(world.scan(options).absent, ElementsAre("d/file", "d"));
 
   world.marker_ok = false;
   EXPECT_EQ(world.scan(options).state, State::refused) << "the marker comes first";
+}
+
+TEST(Scanner, AMassDeleteIsNotBelieved) {
+  World world;
+  for (int i = 0; i < 250; ++i) world.write("f" + std::to_string(i));
+  world.learn_all();
+  for (int i = 0; i < 125; ++i) world.fs.app_remove("f" + std::to_string(i));
+  EXPECT_THAT(world.scan().absent, SizeIs(125)) << "half is not more than half";
+  world.fs.app_remove("f200");
+  world.write("new");
+  const Found refused = world.scan();
+  EXPECT_EQ(refused.state, State::missing);
+  EXPECT_THAT(refused.absent, IsEmpty());
+  EXPECT_NE(refused.reason.find("126 of 250"), std::string::npos) << refused.reason;
+
+  ScanOptions options = world.options();
+  options.missing_percent = 51;
+  EXPECT_THAT(world.scan(options).absent, SizeIs(126));
+  options.missing_percent = 100;
+  EXPECT_THAT(world.scan(options).absent, SizeIs(126));
+  options = world.options();
+  options.accept_deletions = true;
+  EXPECT_THAT(world.scan(options).absent, SizeIs(126));
+  world.marker_ok = false;
+  EXPECT_EQ(world.scan().state, State::refused) << "the marker comes first";
+}
+
+// More is missing than is held back: it is counted to the end before any of it is said.
+TEST(Scanner, AMassDeleteLargerThanWhatIsHeldBackIsNotBelieved) {
+  World world;
+  for (std::size_t i = 0; i < limits::scan_held_absences + 10; ++i) world.write("a" + std::to_string(i));
+  for (std::size_t i = 0; i < limits::scan_held_absences + 20; ++i) world.write("b" + std::to_string(i));
+  world.learn_all();
+  for (std::size_t i = 0; i < limits::scan_held_absences + 10; ++i) world.fs.app_remove("a" + std::to_string(i));
+  world.write("new");
+  const Found found = world.scan();
+  EXPECT_EQ(found.state, State::done);
+  EXPECT_THAT(found.absent, SizeIs(limits::scan_held_absences + 10));
+  EXPECT_THAT(found.looks, SizeIs(limits::scan_held_absences + 11)) << "once, however often the walk began";
+  for (std::size_t i = 0; i < 20; ++i) world.fs.app_remove("b" + std::to_string(i));
+  const Found refused = world.scan();
+  EXPECT_EQ(refused.state, State::missing);
+  EXPECT_THAT(refused.absent, IsEmpty());
 }
 
 TEST(Scanner, AnEmptyRootOfWhichNothingIsKnownIsNothingSpecial) {
@@ -341,7 +385,9 @@ TEST(Scanner, ManyAbsencesAreNotAllHeldBack) {
   ASSERT_TRUE(world.index->commit());
   world.write("here");
   world.learn("here");
-  const Found found = world.scan(world.options(), 1000);
+  ScanOptions options = world.options();
+  options.accept_deletions = true;
+  const Found found = world.scan(options, 1000);
   EXPECT_EQ(found.absent.size(), many);
   EXPECT_TRUE(std::is_sorted(found.absent.rend() - limits::scan_held_absences, found.absent.rend()));
 }
