@@ -12,9 +12,7 @@ namespace syncline {
 
 namespace {
 constexpr std::size_t kLooksInFlight = 32;
-constexpr std::size_t kScanLooksAhead = 8192;
 constexpr std::size_t kPlacesLookedAt = 4;
-constexpr std::size_t kScanBudget = 2000;
 constexpr std::size_t kDrainBudget = 4096;
 constexpr std::chrono::seconds kReopen{3}, kReopenMissing{60};  // the second reads the whole folder
 constexpr const char* kPaused = "paused: syncline folder resume";
@@ -24,12 +22,6 @@ Look forced(const std::string& path) {
   Look look;
   look.path = path;
   look.force = true;
-  return look;
-}
-
-Look root_look() {
-  Look look;
-  look.path = kRootPath;
   return look;
 }
 }  // namespace
@@ -64,45 +56,6 @@ FolderRunner::~FolderRunner() {
   }
   scan_wake_.notify_all();
   if (scan_worker_.joinable()) scan_worker_.join();
-}
-
-std::shared_ptr<OpenFolder> FolderSlot::get() const {
-  const std::lock_guard lock(mutex_);
-  return folder_;
-}
-
-void FolderSlot::put(std::shared_ptr<OpenFolder> folder) {
-  const std::lock_guard lock(mutex_);
-  folder_ = std::move(folder);
-}
-
-void FolderSlots::put(FolderId folder, std::shared_ptr<FolderSlot> slot) {
-  const std::lock_guard lock(mutex_);
-  slots_[folder] = std::move(slot);
-}
-
-void FolderSlots::erase(FolderId folder) {
-  const std::lock_guard lock(mutex_);
-  slots_.erase(folder);
-}
-
-std::shared_ptr<OpenFolder> FolderSlots::get(FolderId folder) const {
-  const std::lock_guard lock(mutex_);
-  const auto it = slots_.find(folder);
-  return it == slots_.end() ? nullptr : it->second->get();
-}
-
-Status FolderSlots::sync() const {
-  std::vector<std::shared_ptr<OpenFolder>> open;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [id, slot] : slots_) open.push_back(slot->get());
-  }
-  for (const auto& folder : open) {
-    if (!folder) continue;
-    if (Status synced = folder->folder->sync(); !synced) return synced;
-  }
-  return {};
 }
 
 void FolderRunner::start() {
@@ -233,13 +186,6 @@ void FolderRunner::stop(const std::string& reason, bool much_missing) {
   forget_scan_looks();
   tell_(FolderStopped{options_.id, reason, paused_});
   periodic_.set(Clock::now() + reopen_);
-}
-
-void FolderRunner::forget_scan_looks() {
-  const std::lock_guard lock(scan_mutex_);
-  scan_credit_ -= scan_looks_.size();
-  scan_looks_.clear();
-  scan_wake_.notify_all();
 }
 
 void FolderRunner::drain_watcher() {
@@ -451,114 +397,6 @@ void FolderRunner::observed(const Look& look, Why why, Observation observation, 
   }
   tell_(Observed{options_.id, std::move(observation), as_of, why == Why::asked});
   if (look.path == kIgnoreFile) read_rules();
-}
-
-void FolderRunner::request_scan(const std::string& subtree, const std::string& moved_from) {
-  const auto folder = open();
-  if (!folder) return;
-  scanning_ = true;
-  dispatch(root_look(), Why::scan);
-  const std::lock_guard lock(scan_mutex_);
-  for (const ScanRequest& waiting : scan_requests_) {
-    const bool the_same = waiting.stops == stops_ && waiting.accept_deletions == accept_deletions_;
-    if (the_same && (waiting.subtree.empty() || waiting.subtree == subtree)) return;
-  }
-  scan_requests_.push_back({subtree, moved_from, folder, subtree.empty() && accept_deletions_, stops_});
-  scan_wake_.notify_all();
-}
-
-void FolderRunner::scan_thread() {
-  while (true) {
-    ScanRequest request;
-    {
-      std::unique_lock lock(scan_mutex_);
-      scan_wake_.wait(lock, [this] { return quit_ || !scan_requests_.empty(); });
-      if (quit_) return;
-      request = std::move(scan_requests_.front());
-      scan_requests_.pop_front();
-      ++scans_active_;
-    }
-    ScanOptions options;
-    options.folder = options_.id;
-    options.subtree = request.subtree;
-    options.moved_from = request.moved_from;
-    options.accept_deletions = request.accept_deletions;
-    options.missing_percent = options_.missing_percent;
-    {
-      const std::lock_guard lock(rules_mutex_);
-      options.ignore = rules_;
-    }
-    Folder& folder = *request.folder->folder;
-    options.check_marker = [&folder] { return folder.check_marker(); };
-    Scanner scanner(*request.folder->fs, reader_, std::move(options));
-    bool more = true;
-    while (more) {
-      ScanSlice slice = scanner.step(kScanBudget);
-      more = slice.state == ScanSlice::State::more;
-      std::unique_lock lock(scan_mutex_);
-      scan_wake_.wait(lock, [this] { return quit_ || scan_credit_ < kScanLooksAhead; });
-      if (quit_) return;
-      scan_credit_ += slice.looks.size();
-      lock.unlock();
-      loop_.post([alive = std::weak_ptr(self_), request, slice = std::move(slice)]() mutable {
-        if (const auto self = alive.lock(); self && *self) (*self)->scanned(std::move(slice), request);
-      });
-    }
-  }
-}
-
-void FolderRunner::scanned(ScanSlice slice, const ScanRequest& request) {
-  if (slice.state != ScanSlice::State::more) {
-    const std::lock_guard lock(scan_mutex_);
-    --scans_active_;
-  }
-  if (request.stops != stops_) {  // of before the folder stopped, or was paused
-    const std::lock_guard lock(scan_mutex_);
-    scan_credit_ -= slice.looks.size();
-    scan_wake_.notify_all();
-    return;
-  }
-  for (Look& look : slice.looks) scan_looks_.push_back(std::move(look));
-  for (ScanProblem& problem : slice.problems) {
-    Observation o;
-    o.state = Observation::State::unsupported;
-    o.path = std::move(problem.path);
-    o.problem = std::move(problem.reason);
-    tell_(Observed{options_.id, std::move(o)});
-  }
-  switch (slice.state) {
-    case ScanSlice::State::more:
-      break;
-    case ScanSlice::State::emptied:
-    case ScanSlice::State::missing:
-      stop(slice.reason + "; if that was on purpose: syncline folder resume --accept-deletions", slice.state == ScanSlice::State::missing);
-      break;
-    case ScanSlice::State::refused:
-      stop(slice.reason);
-      break;
-    case ScanSlice::State::done:
-      accept_scan_ = true;
-      if (!stopped_.empty() && request.subtree.empty()) {  // it is back, and whole
-        stopped_.clear();
-        tell_(FolderStopped{options_.id, ""});
-        periodic_.set(Clock::now() + options_.rescan);
-      }
-      break;
-  }
-  pump();
-  after_scan();
-}
-
-void FolderRunner::after_scan() {
-  if (!scanning_ || !scan_looks_.empty() || scan_in_flight_ > 0) return;
-  {
-    const std::lock_guard lock(scan_mutex_);
-    if (scans_active_ > 0 || !scan_requests_.empty()) return;
-  }
-  scanning_ = accept_deletions_ = false;
-  if (!accept_scan_ || !stopped_.empty() || !scan_awaited_) return;
-  scan_awaited_ = false;
-  tell_(ScanFinished{options_.id});
 }
 
 }  // namespace syncline

@@ -3,7 +3,6 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "node/events.h"
 #include "node/executor.h"
+#include "node/folder_slots.h"
 #include "node/loop.h"
 #include "node/own_changes.h"
 #include "protocol/ignore.h"
@@ -21,36 +21,6 @@
 #include "storage/watcher.h"
 
 namespace syncline {
-
-// A folder and the file system under it, shared with jobs under way.
-struct OpenFolder {
-  std::unique_ptr<FileSystem> fs;
-  std::unique_ptr<Folder> folder;
-};
-
-// The folder as it is open now, or was last; null: it never was. Whoever holds it may ask after the runner has gone. Thread-safe.
-class FolderSlot {
- public:
-  std::shared_ptr<OpenFolder> get() const;
-  void put(std::shared_ptr<OpenFolder> folder);
-
- private:
-  mutable std::mutex mutex_;
-  std::shared_ptr<OpenFolder> folder_;
-};
-
-// Those of all folders that the node has. Thread-safe.
-class FolderSlots {
- public:
-  void put(FolderId folder, std::shared_ptr<FolderSlot> slot);
-  void erase(FolderId folder);
-  std::shared_ptr<OpenFolder> get(FolderId folder) const;
-  Status sync() const;  // Folder::sync() of all that are open
-
- private:
-  mutable std::mutex mutex_;
-  std::map<FolderId, std::shared_ptr<FolderSlot>> slots_;
-};
 
 // The eyes of the node in one folder: watches it, scans it, looks at what may have changed, and tells the
 // replica by Observed events. Notices when the folder is gone or emptied, stops then, and goes on by itself

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 import network  # noqa: E402  (the path is set above)
 import plots  # noqa: E402
 import report  # noqa: E402
+import rows_barrier  # noqa: E402
 import rows_files  # noqa: E402
 import rows_limits  # noqa: E402
 import rows_links  # noqa: E402
@@ -34,7 +35,7 @@ from inputs import Inputs  # noqa: E402
 from rows import Sizes  # noqa: E402
 from stages import CONTESTANTS, Stages  # noqa: E402
 
-ROWS = (*rows_limits.ROWS, *rows_upload.ROWS[:2], *rows_files.ROWS, *rows_versions.ROWS, *rows_links.ROWS,
+ROWS = (*rows_limits.ROWS, *rows_upload.ROWS[:2], *rows_barrier.ROWS, *rows_files.ROWS, *rows_versions.ROWS, *rows_links.ROWS,
         *rows_upload.ROWS[2:], *rows_million.ROWS)
 START_S = 1800  # for a million files on both sides
 GRACE_S = 60  # beyond the patience of a row: copying what it publishes, and hashing

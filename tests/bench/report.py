@@ -19,6 +19,7 @@ FIGURES = {
     "s": ("time", seconds, False),
     "p50_ms": ("p50", lambda v: f"{v:.2f} ms", False),
     "p99_ms": ("p99", lambda v: f"{v:.2f} ms", False),
+    "durable_p50_ms": ("durable p50", lambda v: f"{v:.2f} ms", False),
     "mib_s": ("rate", lambda v: f"{v:.0f} MiB/s", True),
     "first_s": ("1 % on the wire after", seconds, False),
     "last_s": ("99 % after", seconds, False),

@@ -8,6 +8,7 @@ from contestant_syncline import Syncline
 from contestant_syncthing import Syncthing
 from contestant_unison import Unison
 from inputs import KIB
+from rows_barrier import Barrier
 from rows_limits import Machine
 from rows_links import GIGABIT, RTT_MS, FanOut, Wan, WanLoss
 
@@ -55,7 +56,7 @@ class Stages:
                 raise Failed("needs network namespaces: run as root")
             loss = WanLoss.loss_percent if stage == WanLoss.stage else Wan.loss_percent
             return network.Wan(self.binaries / "wan_line", GIGABIT, RTT_MS, loss)
-        count = {FanOut.stage: FAN_HOSTS, "million-farm": 1 + self.sizes.idle_peers}.get(stage, 2)
+        count = {FanOut.stage: FAN_HOSTS, Barrier.stage: 3, "million-farm": 1 + self.sizes.idle_peers}.get(stage, 2)
         return network.Namespaces(count) if self.namespaces else network.Loopback(count)
 
     def _fill(self, stage):

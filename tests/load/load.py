@@ -7,6 +7,7 @@ met 404, a short or wrong body, or something that was to be there is not.
 """
 import argparse
 import collections
+import itertools
 import json
 import os
 import pathlib
@@ -14,10 +15,11 @@ import signal
 import sys
 import time
 
+import load_peers
 import load_site
 from load_generator import Generator
 
-BALANCERS, MODES = ("nginx", "haproxy"), ("barrier", "miss", "both")
+BALANCERS, MODES, PEERS = ("nginx", "haproxy"), ("barrier", "miss", "both"), ("rsync", "syncthing")
 _LEVEL_SECONDS = 300
 
 
@@ -35,6 +37,9 @@ class Run:
 
     def __init__(self, arguments, balancer, mode, disturbed_by):
         self.arguments, self.balancer, self.mode, self.disturbed_by = arguments, balancer, mode, disturbed_by
+        if mode in PEERS:
+            self.site, self.disturbance = load_peers.PeerSite(mode, parent=arguments.directory), load_site.Nothing()
+            return
         self.site = load_site.Site(arguments.binaries, balancer, mode, links_can_be_cut=disturbed_by == "cut",
                                    parent=arguments.directory)
         self.disturbance = load_site.DISTURBANCES[disturbed_by](self.site)
@@ -144,6 +149,8 @@ def parse():
     parser.add_argument("--with", dest="disturbed_by", choices=(*load_site.DISTURBANCES, "all"), default="none",
                         help="from the first third of the time to its half: a server is killed and comes back with its disks, its node alone is, "
                              "a server is killed and comes back empty, its links are cut, one more joins")
+    parser.add_argument("--beside", choices=(*PEERS, "all"), help="instead: nginx in front of what a site without Syncline has, rsync once a "
+                        "minute with every POST pinned to one server, or Syncthing, which notices changes after a second; nothing happens to a server")
     parser.add_argument("--rate", type=float, default=100, help="uploads a second")
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--bytes", type=int, default=65536)
@@ -159,14 +166,16 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     arguments = parse()
     results = []
-    for balancer in BALANCERS if arguments.balancer == "all" else (arguments.balancer,):
-        for mode in MODES if arguments.mode == "all" else (arguments.mode,):
-            for disturbed_by in load_site.DISTURBANCES if arguments.disturbed_by == "all" else (arguments.disturbed_by,):
-                with Run(arguments, balancer, mode, disturbed_by) as run:
-                    results.append(run.go())
-                    run.say(json.dumps(results[-1]))
-                if arguments.json:
-                    print(json.dumps(results[-1]), flush=True)
+    runs = [("nginx", peer, "none") for peer in PEERS if arguments.beside in (peer, "all")]
+    runs = runs or list(itertools.product(BALANCERS if arguments.balancer == "all" else (arguments.balancer,),
+                                          MODES if arguments.mode == "all" else (arguments.mode,),
+                                          load_site.DISTURBANCES if arguments.disturbed_by == "all" else (arguments.disturbed_by,)))
+    for balancer, mode, disturbed_by in runs:
+        with Run(arguments, balancer, mode, disturbed_by) as run:
+            results.append(run.go())
+            run.say(json.dumps(results[-1]))
+        if arguments.json:
+            print(json.dumps(results[-1]), flush=True)
     if not arguments.json:
         print(table(results))
     return 0 if all(result["good"] for result in results) else 1

@@ -1,8 +1,10 @@
 """A web site of some servers behind a balancer, configured as `syncline lb` prints it, and what can happen to a server of it."""
 import datetime
+import os
 import pathlib
 import re
 import shutil
+import signal
 import sys
 import time
 
@@ -57,11 +59,10 @@ class Server:
 
     def kill(self):
         """All of it at once, as when the machine goes down; what was written stays."""
-        self.node.process.kill()
-        for process in (self.web.process, self.application.process):
-            process.kill()
-        self.node.process.wait()
-        for process in (self.web.process, self.application.process):
+        processes = (self.node.process, self.web.process, self.application.process)
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)  # each leads its own: a web server's workers would outlive their master
+        for process in processes:
             process.wait()
 
     def start_again(self):
@@ -170,6 +171,13 @@ class Disturbance:
 
     def report(self):
         return {}
+
+
+class Nothing(Disturbance):
+    """To no server of a site that has none of our nodes."""
+
+    def __init__(self):
+        self.site = self.server = self.began = None
 
 
 class Kill(Disturbance):
