@@ -131,6 +131,7 @@ std::size_t LinkConnection::enet_receive(std::span<std::uint8_t> out) {
 void LinkConnection::heard(const Endpoint& from, std::size_t bytes, const SecureChannel::Opened& opened) {
   confirmed_ = true;
   last_heard_ = now_;
+  unanswered_since_ = Clock::time_point::max();
   received_bytes_ += bytes;
   if (opened.newest) identity_.remote = from;  // the peer may move: another address, another port of a NAT
 }
@@ -197,6 +198,7 @@ void LinkConnection::pump(Clock::time_point now) {
   enet_->set_window(window_.bytes() + 2 * kReserve[0]);  // never what holds data back: our own account is
   hand_over();
   enet_->flush(now);
+  if (!enet_->idle()) unanswered_since_ = std::min(unanswered_since_, now);
   const bool idle = enet_->idle() && lanes_[0].bytes() + lanes_[1].bytes() + lanes_[2].bytes() == 0;
   if (finishing_ && !closing_ && idle) {
     closing_ = true;

@@ -68,6 +68,8 @@ class LinkConnection final : private EnetWire {
   std::uint64_t session() const { return session_; }
   Clock::time_point born() const { return born_; }
   Clock::time_point last_heard() const { return last_heard_; }
+  // Since when something waits for an acknowledgement and nothing at all has been heard; time_point::max(): not so.
+  Clock::time_point unanswered_since() const { return unanswered_since_; }
   bool confirmed() const {
     return confirmed_;
   }  // the peer has shown that it has the keys, not only an old init
@@ -97,6 +99,7 @@ class LinkConnection final : private EnetWire {
   void excuse(Clock::duration stall, Clock::time_point heard_at_most) {
     enet_->excuse(stall);
     last_heard_ = std::max(last_heard_, std::min(last_heard_ + stall, heard_at_most));
+    if (unanswered_since_ != Clock::time_point::max()) unanswered_since_ = std::max(unanswered_since_ + stall, last_heard_);
   }
   // Hands over what the window allows and sends it.
   void pump(Clock::time_point now);
@@ -121,7 +124,7 @@ class LinkConnection final : private EnetWire {
   SecureChannel channel_;
   std::uint64_t session_;
   const Clock::time_point born_;
-  Clock::time_point now_, last_heard_;
+  Clock::time_point now_, last_heard_, unanswered_since_ = Clock::time_point::max();
   Clock::time_point due_{};                                   // at once
   Clock::time_point paced_until_ = Clock::time_point::max();  // what waits in the lanes waits for this only
   bool confirmed_, up_ = false, finishing_ = false, closing_ = false;

@@ -41,16 +41,12 @@ void Replica::Impl::accept(Record record, std::optional<Entries::Attachment> att
     merged = merge(*entry.live, record);
     const Record& winner = merged.incoming_wins ? record : *entry.live;
     if (merged.loser_unseen) raise_conflict(merged.incoming_wins ? *entry.live : record, winner);
-    // Its bytes came with it, and may be nowhere else by tomorrow.
-    const bool listed = merged.loser_unseen && !merged.incoming_wins && index.conflict(folder, path, record.dot);
-    if (listed && attachment && attachment->encoding == Encoding::raw && owns(folder)) {
-      start_job(folder, "#" + to_hex(record.content.hash), false,
-                StageVersionJob{record.content.hash, record.content.size, std::make_shared<const Bytes>(std::move(attachment->bytes))});
-    }
+    if (attachment && attachment->encoding == Encoding::raw && !merged.incoming_wins)
+      keep_listed(record, std::make_shared<const Bytes>(std::move(attachment->bytes)));
   }
   resolve_dominated(record);
   if (!merged.incoming_wins) return;
-  entry.live = std::move(record);
+  entry.live = record;
   if (!heal_unpublished(entry) && !adopt_time(entry)) entry.held = due_hold(folder, path, entry);
   index.put(folder, path, entry);
   if (folder == kClusterFolder) {
@@ -64,8 +60,17 @@ void Replica::Impl::accept(Record record, std::optional<Entries::Attachment> att
     (attachment->encoding == Encoding::raw ? raw : delta) =
         std::make_shared<const Bytes>(std::move(attachment->bytes));
   }
+  if (raw) keep_listed(record, raw);  // the repair may have made a loser of it
   start_work(folder, path, from, std::move(raw), std::move(delta));
   path_changed(folder, path);
+}
+
+// If the version has lost and is listed: its bytes came with it, and may be nowhere else by tomorrow.
+void Replica::Impl::keep_listed(const Record& record, std::shared_ptr<const Bytes> bytes) {
+  const auto listed = index.conflict(record.folder, record.path, record.dot);
+  if (!listed || listed->resolved || !owns(record.folder)) return;
+  const Hash128& hash = record.content.hash;
+  start_job(record.folder, "#" + to_hex(hash), false, StageVersionJob{hash, record.content.size, std::move(bytes)});
 }
 
 void Replica::Impl::accept(Conflict entry, const NodeId&) {
@@ -224,6 +229,13 @@ void Replica::Impl::ensure_version(const Conflict& entry) {
     }
   }
   drop_version(entry.loser.folder, content.hash);
+}
+
+// The bytes of these losers may not be here any more.
+void Replica::Impl::look_for_kept(FolderId folder, const Hash128& content) {
+  for (const Conflict& c : index.conflicts(folder, false, SIZE_MAX)) {
+    if (c.loser.content.hash == content) ensure_version(c);
+  }
 }
 
 // Not at once, and never while an apply may be filing the same bytes: an entry that was resolved is often followed by the next one.

@@ -284,11 +284,7 @@ Status Replica::repair(FolderId folder, const std::string& path, const DiskState
   return {};
 }
 
-void Replica::refetch_kept(FolderId folder, const Hash128& content) {
-  for (const Conflict& c : impl_->index.conflicts(folder, false, SIZE_MAX)) {
-    if (c.loser.content.hash == content) impl_->ensure_version(c);
-  }
-}
+void Replica::refetch_kept(FolderId folder, const Hash128& content) { impl_->look_for_kept(folder, content); }
 
 Result<std::size_t> Replica::revert(FolderId folder, const std::string& path, Now now) {
   Impl& r = *impl_;

@@ -246,6 +246,7 @@ struct Replica::Impl {
   }
   void accept(Record record, std::optional<Entries::Attachment> attachment, const NodeId& from);
   void accept(Conflict entry, const NodeId& from);
+  void keep_listed(const Record& record, std::shared_ptr<const Bytes> bytes);
   // A version made here; `disk` is what the tree shows of it (nullopt: nothing). False if it lost to a
   // version unseen.
   bool accept_own(Record record, PathEntry entry, std::optional<OnDisk> disk,
@@ -256,6 +257,7 @@ struct Replica::Impl {
   void repair_around(FolderId folder, const std::string& path, unsigned depth = 0);
   void make_directory(FolderId folder, const std::string& path, unsigned depth);
   void ensure_version(const Conflict& entry);
+  void look_for_kept(FolderId folder, const Hash128& content);
   void next_versions();
   void drop_version(FolderId folder, const Hash128& hash) {
     drops.try_emplace(Kept{folder, hash}, Drop{now.mono_ms + tuning::retry_max_ms, false});

@@ -264,6 +264,8 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
 // An application went on writing into a file that had been replaced under it. That is the latest write of the path, made without having
 // seen what took its place: it wins, and what it did not see is listed.
 void Replica::Impl::wrote_late(FolderId folder, const LateWrite& late) {
+  // What it was may have been kept for a conflict, by that very file.
+  if (index.conflict_needs(late.replaced)) look_for_kept(folder, late.replaced);
   const std::string path = place_of(folder, late);
   if (path.empty()) {
     const std::string where = ".syncline/versions/" + to_hex(late.disk.content.hash);

@@ -12,6 +12,7 @@ using std::chrono::seconds;
 
 constexpr std::size_t kBudget = 2048;  // datagrams of one service(): some milliseconds
 constexpr seconds kSilence{9};         // without one authentic datagram the peer is gone: two pings and more
+constexpr seconds kUnanswered{4};      // the same while it owes acknowledgements: readers may be sent to it, and `wait` waits for it
 constexpr seconds kStall{1};           // later than asked for: it was we who did not run
 constexpr seconds kAfterStall{3};
 constexpr seconds kUnproven{2};        // for the caller's first datagram after our answer
@@ -126,6 +127,8 @@ void LinkTransport::check_age(LinkConnection& link) {
   if (!link.up() && age >= kConnecting) return link.end(LinkEnd::none, "no answer", now_);
   if (now_ - link.last_heard() >= kSilence)
     return link.end(LinkEnd::none, "no answer for 9 seconds", now_);
+  if (link.up() && link.unanswered_since() < now_ - kUnanswered)
+    return link.end(LinkEnd::none, "no acknowledgement for 4 seconds", now_);
   if (link.identity().role != Role::member && age >= kJoinFor)
     link.end(LinkEnd::finished, "took too long", now_);
 }
@@ -194,6 +197,7 @@ Clock::time_point LinkTransport::next_time(bool flushed) {
   for (auto& [id, slot] : slots_) {
     const LinkConnection& link = *slot.link;
     next = std::min({next, link.due(), link.last_heard() + kSilence});
+    if (link.up() && link.unanswered_since() != Clock::time_point::max()) next = std::min(next, link.unanswered_since() + kUnanswered);
     if (!link.confirmed()) next = std::min(next, link.born() + kUnproven);
     if (!link.up()) next = std::min(next, link.born() + kConnecting);
   }

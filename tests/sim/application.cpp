@@ -87,6 +87,8 @@ void Application::write(const std::string& path, const std::string& bytes, bool 
 void Application::save(const std::string& path, const std::string& bytes) {
   if (!ready_for_file(path)) return;
   const auto old = at(path);
+  // What a loss of power left of such a file may have become everybody's, and a directory somewhere.
+  if (const auto aside = at(path + ".app-tmp"); aside && aside->type == FileType::directory) return;
   unlink_holds(path);
   disk_.app_replace(path, bytes);
   wrote(path, old, file_state(history_.content(bytes), kFileMode));

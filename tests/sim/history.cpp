@@ -42,6 +42,12 @@ void History::begun(std::uint64_t at_us, std::size_t node, const std::string& pa
 
 // Names come back as they were at one moment. Where this path was not there yet, that is before whatever was removed since an application
 // made what it lost, or, where an apply made it, before whatever was removed in it.
+void History::removed_unknown(std::size_t node, const std::function<bool(const std::string& path, const State& before)>& forgot) {
+  for (Write& w : writes_) {
+    if (w.node == node && !w.after && w.before && !w.of_untold && forgot(w.path, *w.before)) w.of_untold = true;
+  }
+}
+
 void History::forgive_removals(std::size_t node, const std::string& lost, const State& state) {
   std::uint64_t since_us = UINT64_MAX;
   for (const Write& w : writes_) {

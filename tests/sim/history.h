@@ -57,6 +57,8 @@ class History {
   const std::string& bytes(std::size_t content) const { return *contents_.at(content); }
 
   void set_racing(bool on) { racing_ = on; }
+  // What this node has removed and cannot know of: `forgot` says so of a path and what was there.
+  void removed_unknown(std::size_t node, const std::function<bool(const std::string& path, const State& before)>& forgot);
   // The node is killed, and what it made at these paths it has not been told.
   void killed(std::size_t node, std::set<std::string> untold) { untold_[node] = std::move(untold); }
   void wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,

@@ -281,7 +281,7 @@ std::string Node::why_busy() const {
   for (const ProblemView& problem : process_->replica->problems())
     problems += "; " + problem.path + ": " + problem.text;
   for (const Conflict& c : process_->index->conflicts(1, false, SIZE_MAX)) {
-    if (!has_bytes(c)) problems += "; no bytes for the conflict of " + c.loser.path;
+    if (!has_bytes(c)) problems += fmt::format("; no bytes for the conflict of {}: {}", c.loser.path, to_hex(c.loser.content.hash).substr(0, 8));
   }
   return fmt::format("{}: scanned {}, {} under way, replica {}, pending{}{}", name_, process_->scanned,
                      process_->under_way, process_->replica->idle() ? "idle" : "busy", paths, problems);

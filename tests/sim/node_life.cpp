@@ -30,6 +30,15 @@ void Node::start() {
   auto index = Index::open(*kv_);
   if (!index) return world_.violation("restart", fmt::format("{}: {}", name_, index.error().message));
   p->index = std::move(*index);
+  // An apply whose end the index has not heard of, and an application that removed what it made before the process died.
+  world_.history.removed_unknown(number_, [&](const std::string& path, const State& before) {
+    const auto entry = p->index->get(1, path);
+    if (!entry || !entry->live) return true;  // a loss of power took even the news of it
+    if (entry->disk && entry->disk->state.present()) return false;
+    const Content& live = entry->live->content;
+    if (before.type == FileType::symlink) return live.kind == Kind::symlink && live.target == before.target;
+    return before.type == FileType::file && live.kind == Kind::file && live.hash == world_.hash_key.hash(world_.history.bytes(before.content));
+  });
   auto folder = Folder::open(*disk_, world_.hash_key, folder_identity());
   if (!folder) return world_.queue.after(1'000'000, [this] { start(); });  // a fault of the disk: try again
   p->folder = std::move(*folder);
