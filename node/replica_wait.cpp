@@ -131,12 +131,13 @@ void Replica::Impl::check_wait(std::uint64_t id, Wait& wait) {
   }
   const std::size_t have = wait.have.size();
   std::size_t goal = 0;
+  const std::size_t majority = members.size() / 2 + 1;
   switch (wait.goal.who) {
-    case WaitGoal::Who::all:
-      goal = have + reachable_lacking;
+    case WaitGoal::Who::all:  // who is cut off with a minority has no readers, and cannot speak for those that have
+      goal = std::max(have + reachable_lacking, members.size() >= 3 && !options.limits.without_majority ? majority : 1);
       break;
     case WaitGoal::Who::majority:
-      goal = members.size() / 2 + 1;
+      goal = majority;
       break;
     case WaitGoal::Who::count:
       goal = wait.goal.count;

@@ -3,7 +3,8 @@
 
 Modes: barrier (the application answers when every server has the file; what a server lacks is 404), miss (it answers at once; what
 a server lacks is fetched from the one that has it), both. Every method goes to every server in turn. Exit status 1: a reader
-met 404, a short or wrong body, or something that was to be there is not.
+met 404, a short or wrong body, or something that was to be there is not. Counted apart: 404 for an upload that the barrier had
+answered with 202 (early), and for one that only the disturbed server has (apart).
 """
 import argparse
 import collections
@@ -89,14 +90,16 @@ class Run:
 
     def result(self, g):
         apart = {f.upload.name: f.upload for f in g.failures if f.apart}
-        met = collections.Counter(f.what for f in g.failures if not f.apart)
+        # What the barrier has not confirmed is promised to nobody.
+        early = [f for f in g.failures if not f.apart and self.mode == "barrier" and f.what == "404" and not f.upload.confirmed]
+        met = collections.Counter(f.what for f in g.failures if not f.apart and f not in early)
         lacking = self.lacking(g)
         gone = sorted(name for name in lacking if name in apart or self.disturbed_by == "kill-empty")
         result = {
             "balancer": self.balancer, "mode": self.mode, "with": self.disturbed_by, "seconds": self.arguments.seconds,
             "rate": self.arguments.rate, "bytes": self.arguments.bytes,
             "uploads": len(g.uploads), "unconfirmed": sum(not u.confirmed for u in g.uploads), "refused": len(g.refused), "late": g.late,
-            "reads": g.reads, "404": met["404"], "wrong": met["wrong"], "5xx": met["5xx"], "other": met["other"],
+            "reads": g.reads, "404": met["404"], "early": len(early), "wrong": met["wrong"], "5xx": met["5xx"], "other": met["other"],
             "apart": len(apart), "apart_confirmed": sum(u.confirmed for u in apart.values()) if self.mode != "miss" else 0,
             "gone": len(gone), "lacking": len(set(lacking) - set(gone)),
             "upload_ms": [milliseconds(g.upload_seconds, share) for share in (0.5, 0.99)],
@@ -126,7 +129,7 @@ class Run:
         yield r.get("newcomer_requests_before", 0)
 
 
-COLUMNS = ("balancer", "mode", "with", "uploads", "unconfirmed", "refused", "reads", "404", "wrong", "5xx", "other", "apart", "gone", "lacking",
+COLUMNS = ("balancer", "mode", "with", "uploads", "unconfirmed", "refused", "reads", "404", "early", "wrong", "5xx", "other", "apart", "gone", "lacking",
            "upload p50/p99 ms", "read p50/p99 ms")
 
 

@@ -48,6 +48,31 @@ TEST_F(WaitTest, AnEditWhoseDeltaIsBeingMadeIsWaitedFor) {
   EXPECT_EQ(farm_.shown(1, "p"), text);
 }
 
+TEST(WaitForAll, IsInVainWithAMinority) {
+  Farm farm(3, true);
+  for (std::size_t n = 0; n < 3; ++n) farm.feed(n, ScanFinished{1});
+  farm.link_all();
+  for (int i = 0; i < 5; ++i) farm.advance(1000);
+  farm.upload(0, "p", "one");
+  farm.run();
+  farm.cut(0, 2);
+  for (int i = 0; i < 5; ++i) farm.advance(1000);
+  Replica& replica = *farm.machines[0].replica;
+  const auto two = replica.start_wait(1, "p", {}, farm.now());
+  ASSERT_TRUE(two);
+  farm.feed(0, Tick{});
+  farm.run();
+  EXPECT_TRUE(replica.wait_state(*two).done) << "one that is down holds nobody up";
+  farm.cut(0, 1);
+  for (int i = 0; i < 5; ++i) farm.advance(1000);
+  const auto alone = replica.start_wait(1, "p", {}, farm.now());
+  ASSERT_TRUE(alone);
+  farm.feed(0, Tick{});
+  const WaitView view = replica.wait_state(*alone);
+  EXPECT_TRUE(view.over && !view.done) << "two others may have readers";
+  EXPECT_EQ(view.absent.size(), 2u);
+}
+
 TEST_F(WaitTest, AMemberIsAskedAgainBeforeItForgets) {
   farm_.machines[1].blind = true;
   farm_.held = [](const Farm::Packet& p) { return p.is<Entries>() || p.is<Need>(); };
