@@ -20,7 +20,7 @@ _APACHE_WANTED = """mpm_event authz_core authz_host unixd alias rewrite headers 
 lbmethod_byrequests watchdog proxy_hcheck""".split()
 _SPARE_PORTS = ("7480", "7481")  # on loopback, of Apache and Caddy
 _NGINX_FRAME = """{user}daemon off; worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log warn;
-events {{ worker_connections 512; }}
+events {{ worker_connections 4096; }}
 http {{ log_format servers '$msec $request_method $uri $status $upstream_addr'; access_log {directory}/access.log servers; client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy;
 fastcgi_temp_path {directory}/fastcgi; uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
 {includes}
