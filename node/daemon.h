@@ -82,6 +82,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   Status save_folders() const;
   Result<ControlReply> on(const FolderAddRequest& request);
   Result<HomeFolder> new_folder(const FolderAddRequest& request) const;
+  Result<LocalFolder*> set_paused(const std::string& name, bool paused);
   Result<ControlReply> on(const FolderPauseRequest& request);
   Result<ControlReply> on(const FolderResumeRequest& request);
   void remove_folder(const FolderRemoveRequest& request, ControlAnswer answer);
@@ -233,7 +234,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
     std::uint64_t done = 0, bytes_s = 0;
     Clock::time_point at;
   };
-  std::map<std::string, Rate> rates_;  // of transfers, between two status requests
+  std::map<PathKey, Rate> rates_;  // of transfers, between two status requests
 };
 
 }  // namespace syncline

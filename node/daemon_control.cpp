@@ -75,16 +75,17 @@ Result<ControlReply> Daemon::on(const StatusRequest&) {
   for (const ClusterFolder& f : cluster_folders()) {
     if (!folder_named(f.name)) s.elsewhere.push_back(f.name);
   }
-  std::map<std::string, Rate> rates;
+  std::map<PathKey, Rate> rates;
   for (const TransferView& t : replica_->transfers()) {
-    Rate rate = rates_.contains(t.path) ? rates_[t.path] : Rate{t.done, 0, Clock::now()};
+    const PathKey key{t.folder, t.path};
+    Rate rate = rates_.contains(key) ? rates_[key] : Rate{t.done, 0, Clock::now()};
     const auto elapsed = std::chrono::duration<double>(Clock::now() - rate.at).count();
     if (elapsed >= 0.5) {
       rate = {t.done,
               static_cast<std::uint64_t>(static_cast<double>(t.done - std::min(t.done, rate.done)) / elapsed),
               Clock::now()};
     }
-    rates[t.path] = rate;
+    rates[key] = rate;
     if (s.transfers.size() < limits::status_transfers) {
       s.transfers.push_back(
           {folder_name(t.folder), t.path, t.size, t.done, rate.bytes_s, t.peer.is_zero() ? "" : name_of(t.peer)});

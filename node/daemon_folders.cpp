@@ -187,22 +187,29 @@ Result<ControlReply> Daemon::on(const FolderAddRequest& request) {
 // ---- pause, resume, remove, revert
 // -----------------------------------------------------------------------------------------------------------
 
+// The folder, for what a start after this one is to know, too.
+Result<LocalFolder*> Daemon::set_paused(const std::string& name, bool paused) {
+  const auto f = folder_or_error(name);
+  if (!f) return f;
+  const bool before = std::exchange((*f)->home.paused, paused);
+  if (const Status saved = save_folders(); !saved) {
+    (*f)->home.paused = before;
+    return tl::unexpected(saved.error());
+  }
+  return f;
+}
+
 Result<ControlReply> Daemon::on(const FolderPauseRequest& request) {
-  const auto f = folder_or_error(request.name);
+  const auto f = set_paused(request.name, true);
   if (!f) return tl::unexpected(f.error());
-  (*f)->home.paused = true;
-  if (const Status saved = save_folders(); !saved) return tl::unexpected(saved.error());
   (*f)->runner->pause();
   return FolderReply{(*f)->home.name, (*f)->path(), false};
 }
 
 Result<ControlReply> Daemon::on(const FolderResumeRequest& request) {
-  const auto f = folder_or_error(request.name);
+  const auto f = set_paused(request.name, false);
   if (!f) return tl::unexpected(f.error());
-  (*f)->home.paused = false;
-  if (const Status saved = save_folders(); !saved) return tl::unexpected(saved.error());
   (*f)->runner->resume(request.accept_deletions);
-  tell(Tick{});
   return FolderReply{(*f)->home.name, (*f)->path(), false};
 }
 
@@ -233,7 +240,7 @@ void Daemon::check_removals() {
   const auto leaving = std::ranges::find_if(folders_, [](const auto& f) { return f->home.removing; });
   if (leaving == folders_.end()) return;
   LocalFolder& f = **leaving;
-  if (f.runner && (replica_->is_busy(f.id()) || f.runner->open())) return;  // closed once it is synced
+  if (f.runner && (replica_->is_busy(f.id()) || !f.runner->closed())) return;
   if (f.runner) {
     f.runner.reset();
     open_folders_->erase(f.id());

@@ -26,9 +26,8 @@ using FindAnswer = std::function<void(FoundFile)>;
 class FileSource {
  public:
   virtual ~FileSource() = default;
-  // Any thread. What this node shows at the path in the folder of this name ("": the first), if that is the newest version it knows of. Symlinks that
-  // stay inside the folder are followed: `path` is then where they led. Error::not_found: not here, find()
-  // may bring it; Error::refused: never to be served (a directory, outside, the node's own); Error::busy:
+  // Any thread. What this node shows at the path in the folder of this name ("": the first), if that is the newest version it
+  // knows of. Symlinks that stay inside the folder are followed: `path` is then where they led. Error::not_found: not here, find() may bring it; Error::refused: never to be served (a directory, outside, the node's own); Error::busy:
   // being written.
   virtual Result<OpenedFile> open(const std::string& folder, std::string& path) = 0;
   // On the loop's thread. Looks for the path everywhere and brings it here. Calls `answer` once, there, now

@@ -15,8 +15,9 @@ constexpr std::size_t kLooksInFlight = 32;
 constexpr std::size_t kPlacesLookedAt = 4;
 constexpr std::size_t kDrainBudget = 4096;
 constexpr std::chrono::seconds kReopen{3}, kReopenMissing{60};  // the second reads the whole folder
-constexpr const char* kPaused = "paused: syncline folder resume";
+constexpr const char* kPaused = "by an administrator; to go on: syncline folder resume";
 constexpr std::chrono::seconds kOverdue{1};
+constexpr std::chrono::milliseconds kCloseAgain{50};
 
 Look forced(const std::string& path) {
   Look look;
@@ -38,6 +39,7 @@ FolderRunner::FolderRunner(Options options, Loop& loop, Executor& executor, Inde
       alarm_(loop.alarm([this] { pump(); })),
       settle_alarm_(loop.alarm([this] { settle(); })),
       periodic_(loop.alarm([this] {
+        if (paused_) return close();
         if (!stopped_.empty()) {
           if (try_open()) request_scan("", "");
         } else {
@@ -50,6 +52,8 @@ FolderRunner::FolderRunner(Options options, Loop& loop, Executor& executor, Inde
 
 FolderRunner::~FolderRunner() {
   *self_ = nullptr;
+  if (watcher_) loop_.unwatch(watcher_->fd());
+  for (Loop::Alarm* alarm : {&alarm_, &settle_alarm_, &periodic_}) alarm->set(TimePoint::max());
   {
     const std::lock_guard lock(scan_mutex_);
     quit_ = true;
@@ -67,29 +71,36 @@ void FolderRunner::start() {
 }
 
 void FolderRunner::pause() {
-  paused_ = true;
+  paused_ = true, resuming_ = false;
   if (watcher_) loop_.unwatch(watcher_->fd());
   watcher_.reset();
   intake_.clear();
   stop(kPaused);
+  close();
+}
+
+// What jobs have written counts as durable with the index: they end first, then it is synced, then closed.
+void FolderRunner::close() {
   periodic_.set(TimePoint::max());
-  const auto folder = open();
+  const auto folder = options_.slot->get();
   if (!folder) return;
-  // What the index becomes durable with must be so first.
+  if (folder.use_count() > 2) return periodic_.set(Clock::now() + kCloseAgain);  // more than the slot's and this one; no other begins
   executor_.run("", true, [&loop = loop_, alive = std::weak_ptr(self_), folder] {
-    (void)folder->folder->sync();
-    loop.post([alive] {
+    loop.post([alive, folder, synced = folder->folder->sync()] {
       const auto self = alive.lock();
-      if (self && *self && (*self)->paused_) (*self)->options_.slot->put(nullptr);
+      if (!self || !*self || !(*self)->paused_ || (*self)->options_.slot->get() != folder) return;
+      if (synced) return (*self)->options_.slot->put(nullptr);
+      spdlog::warn("{} cannot be closed: {}", (*self)->options_.path, synced.error().message);
+      (*self)->periodic_.set(Clock::now() + kReopen);
     });
   });
 }
 
 void FolderRunner::resume(bool accept_deletions) {
   accept_deletions_ = accept_deletions;
-  const bool was_paused = std::exchange(paused_, false);
+  resuming_ |= std::exchange(paused_, false);
   if (stopped_.empty()) return request_scan("", "");
-  if (was_paused) {
+  if (resuming_) {
     stopped_ = "the scan after its pause is under way";
     tell_(FolderStopped{options_.id, stopped_, true});
     reopen_ = kReopen;
@@ -177,8 +188,12 @@ bool FolderRunner::is_in_tree(Folder& folder, const Hash128& hash) const {
 void FolderRunner::stop(const std::string& reason, bool much_missing) {
   if (paused_ && reason != kPaused) return;
   reopen_ = much_missing ? kReopenMissing : kReopen;
+  resuming_ = false;
   if (stopped_ == reason) return;
-  spdlog::log(paused_ ? spdlog::level::info : spdlog::level::warn, "{} has stopped: {}", options_.path, reason);
+  if (paused_)
+    spdlog::info("{} is paused", options_.path);
+  else
+    spdlog::warn("{} has stopped: {}", options_.path, reason);
   stopped_ = reason;
   ++stops_;
   scan_awaited_ = true;

@@ -45,13 +45,15 @@ class FolderRunner {
   ~FolderRunner();
 
   void start();
-  // Looks at nothing any more and closes the folder, until resume(). That may be called at any other time, too: a folder that has stopped is then tried again at
-  // once, and `accept_deletions` is of the scan that follows.
+  // Looks at nothing any more, and closes the folder once what is under way has ended and is durable (closed()), until resume(). That may be
+  // called at any other time, too: a folder that has stopped is then tried again at once, and `accept_deletions` is of the scan that follows.
   void pause();
   void resume(bool accept_deletions);
-  bool paused() const { return paused_; }
+  bool paused() const { return paused_ || resuming_; }  // until the scan after it is over
+  bool closed() const { return paused_ && !options_.slot->get(); }
   void look(const std::string& path, bool subtree);  // an effect of the replica
-  std::shared_ptr<OpenFolder> open() const { return options_.slot->get(); }
+  // For something that is begun now; null while there is nothing to begin.
+  std::shared_ptr<OpenFolder> open() const { return paused_ ? nullptr : options_.slot->get(); }
   // An apply to `path` begins, has ended (the replica has been told).
   void applying(const std::string& path) { own_changes_.begin(path); }
   void applied(const std::string& path);
@@ -75,6 +77,7 @@ class FolderRunner {
   void clean(Folder& folder);
   bool is_in_tree(Folder& folder, const Hash128& hash) const;
   void settle();
+  void close();
   void stop(const std::string& reason, bool much_missing = false);
   bool open_rules(OpenFolder& folder);
   void read_rules();
@@ -119,7 +122,7 @@ class FolderRunner {
   Loop::Alarm& settle_alarm_;
   Loop::Alarm& periodic_;
   std::string stopped_;
-  bool paused_ = false;
+  bool paused_ = false, resuming_ = false;
   bool accept_deletions_ = false;  // until a scan of everything is over
   std::chrono::seconds reopen_{0};  // after which one that has stopped is tried again
   unsigned stops_ = 0;

@@ -101,6 +101,7 @@ void FolderRunner::scanned(ScanSlice slice, const ScanRequest& request) {
       accept_scan_ = true;
       if (!stopped_.empty() && request.subtree.empty()) {  // it is back, and whole
         stopped_.clear();
+        resuming_ = false;
         tell_(FolderStopped{options_.id, ""});
         periodic_.set(Clock::now() + options_.rescan);
       }

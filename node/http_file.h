@@ -11,8 +11,8 @@
 
 namespace syncline {
 
-// GET and HEAD /v1/file/PATH (DESIGN.md, section 6), in any other folder than the first /v1/folder/NAME/PATH: the file as this node has it, at once; else it is
-// fetched first; 404 only when the source says that it is nowhere. Called on the HTTP threads.
+// GET and HEAD /v1/file/PATH (DESIGN.md, section 6), in any folder /v1/folder/NAME/PATH: the file as this node has it, at once; else it
+// is fetched first; 404 only when the source says that it is nowhere. Called on the HTTP threads.
 class HttpFiles {
  public:
   static constexpr std::string_view kPrefix = "/v1/file/", kFolderPrefix = "/v1/folder/";

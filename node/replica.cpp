@@ -69,7 +69,7 @@ void Replica::Impl::step(const Event& event, Now at) {
         for (const Conflict& c : r.index.conflicts(e.folder, false, SIZE_MAX)) r.ensure_version(c);
       } else if (r.owns(e.folder) && r.stopped[e.folder] != e.reason) {
         r.stopped[e.folder] = e.reason;
-        if (e.paused) r.paused.insert(e.folder);
+        e.paused ? void(r.paused.insert(e.folder)) : void(r.paused.erase(e.folder));
         r.scanned.erase(e.folder);  // nobody looks meanwhile: what the next scan finds has happened at some time
         r.end_awaiting(e.folder);
       }

@@ -79,6 +79,17 @@ void Replica::remove_folder(FolderId folder, Now now) {
     wait.over = true;
     r.effects.push_back(WaitOver{id});
   }
+  const auto of_it = [folder](const auto& look) { return look.first.folder == folder; };
+  for (auto it = r.finds.looks.begin(); it != r.finds.looks.end(); it = of_it(*it) ? r.finds.looks.erase(it) : std::next(it)) {
+    if (!of_it(*it)) continue;
+    for (const auto* questions : {&it->second.now, &it->second.later}) {
+      for (const DiskQuestion& question : *questions) {
+        if (question.peer.is_zero()) continue;  // its find ends below
+        --r.finds.questions;
+        r.answer_question(question, {.what = LookupAnswer::What::unsure});
+      }
+    }
+  }
   for (const std::uint64_t id : keys_where(r.finds.all, [&](std::uint64_t, const Find& f) { return f.path.folder == folder; })) {
     if (Find& find = r.finds.all.at(id); find.state == FindView::State::under_way) r.end_find(id, find, FindView::State::unavailable);
   }

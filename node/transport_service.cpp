@@ -127,7 +127,7 @@ void LinkTransport::check_age(LinkConnection& link) {
   if (!link.up() && age >= kConnecting) return link.end(LinkEnd::none, "no answer", now_);
   if (now_ - link.last_heard() >= kSilence)
     return link.end(LinkEnd::none, "no answer for 9 seconds", now_);
-  if (link.up() && link.unanswered_since() < now_ - kUnanswered)
+  if (link.up() && link.unanswered_since() <= now_ - kUnanswered)
     return link.end(LinkEnd::none, "no acknowledgement for 4 seconds", now_);
   if (link.identity().role != Role::member && age >= kJoinFor)
     link.end(LinkEnd::finished, "took too long", now_);

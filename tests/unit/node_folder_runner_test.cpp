@@ -63,6 +63,32 @@ TEST_F(FolderRunnerTest, a_look_may_outlive_it) {
   done.get_future().wait();
 }
 
+TEST_F(FolderRunnerTest, no_alarm_outlives_it) {
+  destroy();
+  loop_.alarm([this] { loop_.stop(); }).set(Clock::now() + std::chrono::milliseconds(1200));  // longer than its shortest period
+  loop_.run();
+}
+
+TEST_F(FolderRunnerTest, a_paused_folder_is_closed_when_its_jobs_have_ended) {
+  auto job = runner_->open();
+  ASSERT_TRUE(job);
+  runner_->pause();
+  EXPECT_FALSE(runner_->open()) << "none begins";
+  loop_.alarm([&] {
+    EXPECT_FALSE(runner_->closed());
+    job.reset();
+  }).set(Clock::now() + std::chrono::milliseconds(200));
+  loop_.before_wait([this] {
+    if (runner_->closed()) loop_.stop();
+  });
+  loop_.run();
+  EXPECT_TRUE(runner_->paused());
+  runner_->resume(false);
+  EXPECT_TRUE(runner_->open());
+  EXPECT_TRUE(runner_->paused()) << "until it has been scanned";
+  destroy();
+}
+
 TEST_F(FolderRunnerTest, the_folder_can_be_made_durable_after_it) {
   destroy();
   const auto folder = slot_->get();

@@ -100,6 +100,18 @@ TEST_F(TransportTest, ASilentPeerIsGivenUpWithinTenSeconds) {
   EXPECT_TRUE(a_.linked[b_.id()]);
 }
 
+TEST_F(TransportTest, ASilentPeerThatOwesAnAcknowledgementIsGivenUpSooner) {
+  link_through_relay(a_, b_);
+  skip(seconds(30));
+  relay_->cut = true;
+  ASSERT_TRUE(a_.transport->send(b_.id(), Lane::small, "are you there?"));
+  skip(milliseconds(3'500));
+  EXPECT_TRUE(a_.linked[b_.id()]) << a_.down_reason;
+  skip(seconds(1));
+  EXPECT_FALSE(a_.linked[b_.id()]);
+  EXPECT_THAT(a_.down_reason, HasSubstr("no acknowledgement"));
+}
+
 TEST_F(TransportTest, AStallOfOurOwnIsNotThePeersSilence) {
   link(a_, b_);
   for (int round = 0; round < 3; ++round) {
