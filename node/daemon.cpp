@@ -146,7 +146,7 @@ Now Daemon::now() const {
 }
 
 Status Daemon::run() {
-  tick_ = &loop_.alarm([this] { tell(Tick{}); });
+  tick_ = &loop_.alarm([this] { tell_paths(), tell(Tick{}); });
   service_ = &loop_.alarm([] {});  // waking up is enough: cycle() services
   retry_commit_ = &loop_.alarm([] {});
   wait_alarm_ = &loop_.alarm([this] { check_wait_deadlines(); });
@@ -319,9 +319,24 @@ void Daemon::link_up(const NodeId& peer) {
   tell(LinkUp{peer});
 }
 
+// How far the members are, once a second where it has changed.
+void Daemon::tell_paths() {
+  constexpr std::chrono::seconds every{1};
+  if (Clock::now() < paths_due_) return;
+  paths_due_ = Clock::now() + every;
+  const std::set<NodeId> linked = link_up_;
+  for (const NodeId& peer : linked) {
+    const std::uint32_t rtt_ms = transport_->stats(peer).rtt_us / 1000;
+    const auto [told, fresh] = told_rtt_ms_.try_emplace(peer, rtt_ms);
+    if (!fresh && std::exchange(told->second, rtt_ms) == rtt_ms) continue;
+    tell(LinkPath{peer, rtt_ms});
+  }
+}
+
 void Daemon::link_down(const NodeId& peer, const std::string& reason) {
   link_since_[peer] = Clock::now();
   link_up_.erase(peer);
+  told_rtt_ms_.erase(peer);
   if (const Member* m = member(peer); m && m->state == MemberState::left) members_changed_ = true;  // it has hung up
   std::erase_if(overflow_, [&](const auto& o) { return o.first.first == peer; });
   spdlog::info("link to {} is down: {}", name_of(peer), reason);

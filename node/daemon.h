@@ -115,6 +115,7 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   // TransportHandler
   void link_up(const NodeId& peer) override;
   void link_down(const NodeId& peer, const std::string& reason) override;
+  void tell_paths();
   void dial_failed(const NodeId& peer, const std::string& reason) override;
   void caller_refused(const std::string& address, const std::string& reason) override;
   void received(const NodeId& peer, Lane lane, BytesView message) override;
@@ -205,6 +206,8 @@ class Daemon : private TransportHandler, private ControlHandler, private FileSou
   bool members_changed_ = true;
   std::map<NodeId, Clock::time_point> link_since_;
   std::set<NodeId> link_up_;
+  std::map<NodeId, std::uint32_t> told_rtt_ms_;
+  Clock::time_point paths_due_{};
   struct Overflow {
     std::deque<Bytes> messages;
     std::size_t bytes = 0;

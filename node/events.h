@@ -36,7 +36,8 @@ struct ReadJob {
   Hash128 version{};
   std::uint64_t offset = 0;
   std::uint32_t size = 0;
-};  // `path` empty: the kept version
+  bool staged = false;
+};  // `path` empty: the kept version, or (`staged`) what has come of that content
 struct StageProgressJob {
   Hash128 hash;
 };
@@ -81,6 +82,7 @@ struct MakeDeltaJob {
   std::string path;
   Fingerprint expect;
   std::shared_ptr<const Signature> base;
+  std::shared_ptr<const Signature> own;  // of what is at the path, if it is at hand
   Hash128 base_hash;
   Hash128 hash;
   std::size_t max_bytes = 0;
@@ -114,6 +116,10 @@ using FileOutcome =
 struct LinkUp {
   NodeId peer;
 };
+struct LinkPath {
+  NodeId peer;
+  std::uint32_t rtt_ms = 0;
+};  // as of now, while the link is up; told now and then
 struct LinkDown {
   NodeId peer;
 };
@@ -165,7 +171,7 @@ struct KeptFound {
 };  // after a start: kept versions that no open conflict needs
 struct Tick {};
 
-using Event = std::variant<LinkUp, LinkDown, Received, SendRefused, LaneWritable, Observed, FileDone, Durable,
+using Event = std::variant<LinkUp, LinkPath, LinkDown, Received, SendRefused, LaneWritable, Observed, FileDone, Durable,
                            FolderStopped, ScanFinished, IgnoreChanged, WroteLate, KeptFound, Tick>;
 
 // ---- effects

@@ -15,12 +15,13 @@ struct Runner {
   FileOutcome operator()(const ApplyJob& job) { return folder.apply(job.request); }
 
   FileOutcome operator()(const ReadJob& job) {
+    if (job.staged) return folder.read_staged(job.version, job.offset, job.size);
     if (job.path.empty()) return folder.read_version(job.version, job.offset, job.size);
     return folder.read(job.path, job.expect, job.offset, job.size);
   }
 
   FileOutcome operator()(const MakeDeltaJob& job) {
-    return folder.make_delta(job.path, job.expect, *job.base, job.base_hash, job.hash, job.max_bytes);
+    return folder.make_delta(job.path, job.expect, *job.base, job.own.get(), job.base_hash, job.hash, job.max_bytes);
   }
 
   FileOutcome operator()(const StageProgressJob& job) { return folder.stage_progress(job.hash); }

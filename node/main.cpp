@@ -7,6 +7,7 @@
 #include <iostream>
 #include <string>
 
+#include "node/allocator.h"
 #include "node/home_setup.h"
 #include "node/join.h"
 #include "node/run.h"
@@ -81,6 +82,7 @@ int run_command(const CLI::App& app, Arguments& a) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  tune_allocator();
 #ifdef SIGPIPE
   std::signal(SIGPIPE, SIG_IGN);  // a client that hangs up is no reason to die
 #endif

@@ -35,6 +35,9 @@ void Replica::Impl::step(const Event& event, Now at) {
   struct Visitor {
     Impl& r;
     void operator()(const LinkUp& e) { r.link_up(e.peer); }
+    void operator()(const LinkPath& e) {
+      if (const auto link = r.links.find(e.peer); link != r.links.end()) link->second.rtt_ms = e.rtt_ms;
+    }
     void operator()(const LinkDown& e) { r.link_down(e.peer); }
     void operator()(const Received& e) { r.received(e.peer, e.message); }
     void operator()(const SendRefused& e) {
@@ -116,6 +119,7 @@ void Replica::Impl::tick() {
   }
   if (!touched.empty()) restore_times();
   fetch_timeouts();
+  end_relays();
   next_versions();
   if (!drops.empty()) next_drops();
   for (const PathKey& key : retries.take_due(now.mono_ms)) {
@@ -143,6 +147,7 @@ std::uint64_t Replica::Impl::next_tick() const {
     if (peer.greeted) due = std::min(due, peer.digest_at);
   }
   if (!gaps.empty()) due = std::min(due, ticked_ms + tuning::gap_ms);
+  for (const Relay& relay : relays) due = std::min(due, relay.until_ms);
   due = std::min(due, touched.next_ms());
   due = std::min(due, retries.next_ms());
   if (!backlog.empty()) due = std::min(due, backlog_at_ms);

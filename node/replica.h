@@ -29,6 +29,7 @@ struct ReplicaOptions {
   std::vector<NodeId> members{};  // known from elsewhere: the records of a new index have not come yet
   std::uint64_t random_seed = 0;  // jitter only
   ReadyLimits limits{};
+  std::uint64_t relay_from_bytes = 4 << 20;  // of a content: members then pass it on to each other (replica_relay.cpp)
 };
 
 // How far this node is behind in a folder.

@@ -31,7 +31,8 @@ void Replica::Impl::start_fetch(Fetch fetch, const NodeId& first) {
   fetch.progress_ms = now.mono_ms;
   fetch.serial = next_fetch++;
   Fetch& f = fetches[hash] = std::move(fetch);
-  if (links.contains(first)) f.peer = first;
+  if (links.contains(first)) f.peer = f.first = first;
+  if (const NodeId before = before_in_line(f, first); !before.is_zero()) f.peer = before, f.in_line = true;
   // Anything that takes more than one piece may have been begun before.
   if (f.encoding == Encoding::raw && f.size > limits::range_bytes) {
     return start_fetch_job(f, StageProgressJob{hash});
@@ -41,6 +42,11 @@ void Replica::Impl::start_fetch(Fetch fetch, const NodeId& first) {
 }
 
 void Replica::Impl::choose_peer(Fetch& fetch) {
+  fetch.in_line = false;
+  if (const auto first = links.find(fetch.first); first != links.end() && first->second.greeted && !fetch.tried.contains(fetch.first)) {
+    fetch.peer = fetch.first;
+    return;
+  }
   std::vector<NodeId> likely, possible;
   const auto work = works.find(fetch.path);
   for (const auto& [node, peer] : links) {
@@ -65,6 +71,9 @@ static WantRef take_want(Peer& peer, std::map<std::uint64_t, WantRef>::iterator 
   return ref;
 }
 
+// What has come and is not on disk yet is bounded, too: the link may be faster.
+static bool is_far_ahead(const Fetch& f) { return f.encoding == Encoding::raw && f.asked >= f.written + tuning::unwritten_bytes; }
+
 // Asks for as much as the credit allows.
 void Replica::Impl::ask(Fetch& f) {
   if (!f.progress_known || f.finishing) return;
@@ -73,7 +82,7 @@ void Replica::Impl::ask(Fetch& f) {
   if (link == links.end()) return;  // nobody left: fetch_timeouts() ends it
   Peer& peer = link->second;
   const std::size_t credit = tuning::bulk_credit_bytes + (sought(f.path) ? tuning::sought_credit_bytes : 0);
-  while (f.asked < f.total && credit_left(peer, credit)) {
+  while (f.asked < f.total && credit_left(peer, credit) && !is_far_ahead(f)) {
     Want::Item item{.id = next_want++,
                     .folder = f.path.folder,
                     .path = f.path.path,
@@ -163,7 +172,7 @@ void Replica::Impl::on(Peer& peer, Unavailable& m) {
   const auto it = fetches.find(hash);
   if (it != fetches.end()) std::erase(it->second.want_ids, m.id);
   if (it != fetches.end() && it->second.peer == peer.node && !it->second.finishing) {
-    if (it->second.encoding == Encoding::raw) it->second.refused.insert(peer.node);
+    if (it->second.encoding == Encoding::raw && !it->second.in_line) it->second.refused.insert(peer.node);
     fetch_failed_at(hash);
   }
   ask_more(peer);
@@ -183,7 +192,7 @@ void Replica::Impl::fetch_failed_at(Hash128 hash) {
   }
   if (!f.peer.is_zero()) f.tried.insert(f.peer);
   f.peer = {};
-  f.asked = f.written;  // writes under way are of the front part and still count
+  f.asked = f.written;  // writes under way still count
   if (f.writes > 0 || !f.progress_known) return;
   if (f.failed) return end_fetch(hash, false);
   choose_peer(f);
@@ -225,8 +234,10 @@ void Replica::Impl::forget_wants(Fetch& f) {
 
 void Replica::Impl::start_fetch_job(const Fetch& f, decltype(FileJob::work) work) {
   const bool bulk = !std::holds_alternative<StageProgressJob>(work);
+  const auto* write = std::get_if<StageWriteJob>(&work);
+  const std::uint64_t offset = write == nullptr ? 0 : write->offset;
   const JobId id = start_job(f.path.folder, "#" + to_hex(f.hash), bulk, std::move(work));
-  fetch_jobs[id] = {f.hash, f.serial};
+  fetch_jobs[id] = {f.hash, f.serial, offset};
 }
 
 void Replica::Impl::fetch_job_done(const FetchJob& job, FileOutcome& outcome) {
@@ -238,6 +249,7 @@ void Replica::Impl::fetch_job_done(const FetchJob& job, FileOutcome& outcome) {
     f.progress_known = true;
     f.progress_ms = now.mono_ms;
     f.written = f.asked = std::min(progress->have_bytes, f.size);
+    f.later.clear();
   } else if (auto* staged = std::get_if<Result<Staged>>(&outcome)) {
     if (f.finishing) {
       if (*staged) {
@@ -247,12 +259,15 @@ void Replica::Impl::fetch_job_done(const FetchJob& job, FileOutcome& outcome) {
       }
       f.finishing = false;
       f.written = f.asked = 0;
+      f.later.clear();
       return fetch_failed_at(hash);
     }
     --f.writes;
     if (*staged) {
-      f.written = std::min(f.size, f.written + limits::range_bytes);
       f.progress_ms = now.mono_ms;
+      f.later.insert(job.offset);
+      while (f.later.erase(f.written) > 0) f.written = std::min(f.size, f.written + limits::range_bytes);
+      go_on_relaying(hash, false);
     } else {
       stuck_at(f.path, staged->error().message, staged->error().code == Error::Code::full);
       f.failed = true;
@@ -359,6 +374,7 @@ void Replica::Impl::version_in_vain(const Conflict& entry, const std::set<NodeId
 void Replica::Impl::forget_peer(const NodeId& node) {
   for (auto it = serving_jobs.begin(); it != serving_jobs.end();)
     it = it->second.peer == node ? serving_jobs.erase(it) : std::next(it);
+  std::erase_if(relays, [&](const Relay& relay) { return relay.peer == node; });
   std::vector<Hash128> orphans;
   for (auto& [hash, f] : fetches) {
     if (f.peer == node && !f.finishing) orphans.push_back(hash);
@@ -382,7 +398,7 @@ void Replica::Impl::fetch_timeouts() {
     const auto link = links.find(f.peer);
     const std::uint64_t lane_ms = link == links.end() ? 0 : link->second.lane_progress_ms[f.is_bulk()];
     const bool is_late = now.mono_ms > std::max(f.progress_ms, lane_ms) + tuning::want_timeout_ms ||
-                         now.mono_ms > f.progress_ms + tuning::want_expiry_ms;
+                         now.mono_ms > f.progress_ms + (f.in_line ? tuning::relay_timeout_ms : tuning::want_expiry_ms);
     if (waiting && (f.peer.is_zero() || is_late)) late.push_back(hash);
   }
   for (const Hash128& hash : late) {
@@ -394,10 +410,11 @@ void Replica::Impl::fetch_timeouts() {
 // --------------------------------------------------------------------------------------------------------------
 
 void Replica::Impl::on(Peer& peer, Want& m) {
-  for (const Want::Item& item : m.items) serve(peer, item);
+  for (const Want::Item& item : m.items) serve(peer, item, false);
 }
 
-void Replica::Impl::serve(Peer& peer, const Want::Item& item) {
+// `last_time`: what is on its way here was waited for, or could not be read.
+void Replica::Impl::serve(Peer& peer, const Want::Item& item, bool last_time) {
   const auto no = [&] { send(peer.node, Lane::small, Unavailable{item.id}); };
   if (peer.serving >= tuning::serving_max) return send(peer.node, Lane::small, Piece{item.id, 0, {}});  // not now
   if (item.encoding == Encoding::delta) {
@@ -422,7 +439,10 @@ void Replica::Impl::serve(Peer& peer, const Want::Item& item) {
     }
   }
   read.version = item.hash;
-  if (read.path.empty() && !kept.contains({item.folder, item.hash}) && !index.conflict_needs(item.hash)) return no();
+  if (read.path.empty() && !kept.contains({item.folder, item.hash}) && !index.conflict_needs(item.hash)) {
+    if (last_time || !relay(peer, item, false)) no();
+    return;
+  }
   const bool second_try = read.path.empty();
   Serving serving{peer.node, item.id, item.folder, read.path, item.hash, item.size, item.offset, item.length, second_try};
   const JobId id = start_job(item.folder, "", item.size > limits::range_bytes, std::move(read));
@@ -436,6 +456,12 @@ void Replica::Impl::served(const Serving& s, const Result<Bytes>& bytes) {
   --link->second.serving;
   const Lane lane = s.total > limits::range_bytes ? Lane::bulk : Lane::small;
   if (bytes && bytes->size() == s.size) return send(s.peer, lane, Piece{s.id, s.total, *bytes});
+  if (s.staged) {  // it has become visible meanwhile, or is about to
+    const Want::Item item{.id = s.id, .folder = s.folder, .path = s.path, .hash = s.hash, .size = s.total, .base = {}, .encoding = Encoding::raw, .offset = s.offset, .length = s.size};
+    if (!index.paths_with(s.folder, s.hash, 1).empty()) return serve(link->second, item, true);
+    if (!relay(link->second, item, true)) send(s.peer, Lane::small, Unavailable{s.id});
+    return;
+  }
   // Not what the index says: it is looked at again, so that the next answer is a better one.
   if (!s.path.empty()) effects.push_back(LookAt{s.folder, s.path});
   const bool among_versions = kept.contains({s.folder, s.hash}) || index.conflict_needs(s.hash);

@@ -14,6 +14,7 @@
 //   replica_intents.cpp  what a run before was doing when it died
 //   replica_power.cpp    what a loss of power has left on the disk
 //   replica_fetch.cpp    contents from peers, and for them
+//   replica_relay.cpp    large ones, passed on from member to member
 //   replica_wait.cpp     the barrier
 //   replica_find.cpp     fetch on miss: a path that a reader waits for
 //   replica_lookup.cpp   fetch on miss: questions to the members, and looks at the disk for theirs
@@ -59,6 +60,7 @@ struct Replica::Impl {
   std::map<PathKey, Publishing> publishing;
   std::map<Hash128, unsigned> vain_rounds;  // of a conflict's bytes that every member was asked for
   std::map<Hash128, Fetch> fetches;
+  std::vector<Relay> relays;
   std::set<Hash128> hungry;  // of them, those that may have more to ask for than the credit allowed
   struct Intent {
     Record target;
@@ -281,6 +283,7 @@ struct Replica::Impl {
   std::string place_of(FolderId folder, const LateWrite& late) const;
   bool is_first_report(const PathKey& key, const Hash128& content);
   void delta_made(JobId id, const Result<Bytes>& delta);
+  bool has_spread(FolderId folder, const std::string& path, const Hash128& content) const;
   void keep_signature(const Observation& observation, const PathEntry& before);
 
   // replica_held.cpp
@@ -389,8 +392,12 @@ struct Replica::Impl {
   void start_fetch_job(const Fetch& f, decltype(FileJob::work) work);
   void end_fetch(Hash128 hash, bool ok);
   void fetch_job_done(const FetchJob& job, FileOutcome& outcome);
-  void serve(Peer& peer, const Want::Item& item);
+  void serve(Peer& peer, const Want::Item& item, bool last_time);
   void served(const Serving& serving, const Result<Bytes>& bytes);
+  NodeId before_in_line(const Fetch& fetch, const NodeId& first) const;
+  bool relay(Peer& peer, const Want::Item& item, bool read_failed);
+  void go_on_relaying(const Hash128& content, bool over);
+  void end_relays();
   void forget_peer(const NodeId& node);
   void fetch_timeouts();
   void cache_delta(const Hash128& base, const Hash128& hash, std::shared_ptr<const Bytes> bytes);

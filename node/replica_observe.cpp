@@ -247,7 +247,7 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     if (signature && signature->file_bytes > 0) {
       const JobId id = start_job(
           folder, o.path, true,
-          MakeDeltaJob{o.path, o.disk.print, signature, base, o.disk.content.hash,
+          MakeDeltaJob{o.path, o.disk.print, signature, o.signature, base, o.disk.content.hash,
                        std::min<std::size_t>(o.disk.content.size / 2, tuning::delta_cache_bytes / 2)});
       publish_jobs[id] = {folder, o.path};
       publishing[{folder, o.path}] = {o, at_start, base};
@@ -257,7 +257,8 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
   std::optional<Entries::Attachment> attachment;
   const bool known_bytes = (entry.disk && entry.disk->state.content.hash == o.disk.content.hash) ||
                            (entry.live && entry.live->content.hash == o.disk.content.hash);
-  if (o.content && !o.content->empty() && !known_bytes) attachment = Entries::Attachment{Encoding::raw, *o.content};
+  if (o.content && !o.content->empty() && !known_bytes && !has_spread(folder, o.path, o.disk.content.hash))
+    attachment = Entries::Attachment{Encoding::raw, *o.content};
   publish(folder, o, entry, at_start, std::move(attachment));
 }
 
@@ -335,6 +336,18 @@ void Replica::Impl::delta_made(JobId id, const Result<Bytes>& delta) {
   publish(key.folder, p.observation, index.get(key.folder, key.path).value_or(PathEntry{}), p.at_start,
           std::move(attachment));
   effects.push_back(LookAt{key.folder, key.path});  // observations in between were not taken
+}
+
+// The content is at another path as well, in a version that all who are linked know: a renamed folder sends names, not bytes. Who has the
+// bytes not asks for them.
+bool Replica::Impl::has_spread(FolderId folder, const std::string& path, const Hash128& content) const {
+  for (const std::string& other : index.paths_with(folder, content, 2)) {
+    const auto entry = other == path ? std::nullopt : index.get(folder, other);
+    if (!entry || !entry->disk || entry->disk->dot.seq == 0) continue;
+    const Dot& dot = entry->disk->dot;
+    if (std::all_of(links.begin(), links.end(), [&](const auto& l) { return l.second.vector.covers(dot); })) return true;
+  }
+  return false;
 }
 
 // Makes a version of what was seen on disk.

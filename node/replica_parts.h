@@ -21,6 +21,7 @@ inline constexpr unsigned intents_max = 2 * works_max;     // of this run's work
 inline constexpr std::size_t bulk_works_max = 4;           // of those, contents too large for one message
 inline constexpr std::size_t held_bytes_max = 64 << 20;    // contents and deltas in memory for them
 inline constexpr std::size_t bulk_credit_bytes = 8 << 20;  // asked of a peer and not come yet
+inline constexpr std::size_t unwritten_bytes = 32 << 20;    // of one content: asked for, and not on disk yet
 inline constexpr std::size_t small_wants_max = 256;        // asked for and not yet come, a peer
 inline constexpr std::size_t serving_max = 8192;           // reads under way for a peer
 inline constexpr std::size_t delta_cache_bytes = 64 << 20;
@@ -34,9 +35,14 @@ inline constexpr std::size_t late_reports_max = 256;  // remembered, so that non
 inline constexpr std::uint64_t announce_ms = 100;
 inline constexpr std::uint64_t gap_ms = 250;  // a gap this old is asked for, even where a push is on its way
 inline constexpr std::uint64_t foreign_gap_ms = 2'000;  // the same of a linked member's own, asked of another
-inline constexpr std::uint64_t digest_ms = 10'000;
+inline constexpr std::uint64_t digest_ms = 15'000;
 inline constexpr std::uint64_t want_timeout_ms = 10'000;
 inline constexpr std::uint64_t want_expiry_ms = 60'000;  // also where others' pieces keep coming
+inline constexpr std::uint64_t relay_timeout_ms = 3'000;   // without a piece from the one before in line
+inline constexpr std::uint64_t relay_patience_ms = 2'000;  // for which a question waits for more of what is on its way here
+inline constexpr std::uint64_t relay_unheard_ms = 500;     // the same for its record to come
+inline constexpr std::uint32_t relay_rtt_ms = 10;          // by which the one before in line may be further away
+inline constexpr std::size_t relays_max = 1024;            // such questions
 inline constexpr std::uint64_t retry_min_ms = 50, retry_max_ms = 5'000;
 inline constexpr std::uint64_t start_grace_ms =
     3'000;  // a member not linked this long after the start is unreachable
@@ -88,11 +94,14 @@ struct Fetch {
   Hash128 base{};  // delta wanted
   Encoding encoding = Encoding::raw;
   NodeId peer{};  // being asked
+  NodeId first{};  // who told of it: asked before anybody else but the one before in line
+  bool in_line = false;  // `peer` is that one (replica_relay.cpp)
   std::set<NodeId> tried{};    // in vain
   std::set<NodeId> refused{};  // of those, the ones that said that they do not have it
   std::uint64_t total = 0;      // of what is transferred: size, or the delta's once known
   std::uint64_t asked = 0;      // offset up to which it has been asked for
-  std::uint64_t written = 0;    // bytes staged
+  std::uint64_t written = 0;    // bytes staged, without a gap from the start on
+  std::set<std::uint64_t> later{};  // offsets of pieces staged beyond
   std::size_t writes = 0;       // StageWriteJobs under way
   Bytes delta{};                // collected
   std::vector<std::uint64_t> want_ids{};  // asked and not answered
@@ -106,6 +115,7 @@ struct Fetch {
 struct FetchJob {
   Hash128 hash;
   std::uint64_t serial = 0;
+  std::uint64_t offset = 0;  // of a StageWriteJob
 };
 
 struct WantRef {
@@ -113,6 +123,8 @@ struct WantRef {
   std::uint64_t offset = 0;
   std::uint32_t length = 0;
 };
+
+inline constexpr std::uint32_t kRttUnknown = UINT32_MAX;
 
 struct Peer {
   NodeId node{};
@@ -137,6 +149,7 @@ struct Peer {
   std::uint64_t lane_progress_ms[2] = {};    // when a small, a bulk piece came last
   std::vector<Want::Item> outbox{};          // wants of this step
   std::size_t serving = 0;
+  std::uint32_t rtt_ms = kRttUnknown;
 };
 
 struct Stream {  // a Need under way
@@ -154,6 +167,13 @@ struct Serving {
   std::uint64_t total = 0, offset = 0;
   std::uint32_t size = 0;
   bool second_try = false;
+  bool staged = false;  // out of what is on its way to this node
+};
+// A question that waits for bytes which are on their way to this node.
+struct Relay {
+  NodeId peer;
+  Want::Item item;
+  std::uint64_t until_ms = 0;
 };
 struct Publishing {
   Observation observation;

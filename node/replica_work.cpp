@@ -342,6 +342,7 @@ void Replica::Impl::end_work(const PathKey& key) {
       }
     }
   }
+  go_on_relaying(hash, true);
   if (done.again) effects.push_back(LookAt{key.folder, key.path});
   const auto entry = index.get(key.folder, key.path);
   if (was_staging && (!entry || !entry->live || entry->live->content.hash != hash)) drop_staged(key.folder, hash);

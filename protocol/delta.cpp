@@ -49,7 +49,7 @@ class SegmentedScan {
   SegmentedScan(const Signature& base, const HashKey& key, const DeltaSource& target,
                 const DeltaOptions& options)
       : base_(base), target_(target), options_(options), index_(base) {
-    for (std::size_t i = 0; i < options.lanes; ++i) lanes_.emplace_back(base, key, index_, target);
+    for (std::size_t i = 0; i < options.lanes; ++i) lanes_.emplace_back(base, key, index_, target, options.target_signature);
   }
 
   Status round(Plan& plan) {

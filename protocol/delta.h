@@ -32,6 +32,9 @@ struct DeltaOptions {
   std::uint64_t segment_bytes = 64 * 1024 * 1024;  // at least a block; rounded down to a multiple of it
   std::uint64_t max_delta_bytes = UINT64_MAX;      // beyond it: Error full (the whole file is cheaper)
   bool compress = true;                            // literals, with zstd, each where it saves something
+  // Of the target, where it is at hand (else null): what stayed in its place is then found without reading it. Of another block size
+  // than the base's it is not used.
+  const Signature* target_signature = nullptr;
 };
 
 struct DeltaStats {
@@ -48,7 +51,7 @@ using DeltaSink = std::function<Status(BytesView piece)>;
 // Errors: those of the source and the sink; full beyond max_delta_bytes (what the sink has then is to be
 // thrown away). Memory beside the signature: about 4 MiB a lane, 16 bytes a block of the base, 24 bytes for
 // each run found in lanes * segment_bytes of the target. With read() the target is
-// read once, and its literals once more.
+// read once, and its literals twice more.
 Result<DeltaStats> make_delta(const Signature& base, const HashKey& key, const DeltaSource& target,
                               const Hash128& target_hash, const DeltaSink& sink,
                               const DeltaOptions& options = {});

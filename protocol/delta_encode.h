@@ -8,7 +8,11 @@
 
 namespace syncline {
 
-inline constexpr BytesView kDeltaMagic{"SLD\x01", 4};
+inline constexpr BytesView kDeltaMagic{"SLD\x02", 4};
+// What a receiver keeps of the literals before, for the packed ones to refer to.
+inline constexpr int kDeltaWindowLog = 21;
+// By which a packed literal may be longer than its bytes: what comes before it in its frame decided that it is packed at all.
+inline constexpr std::size_t kPackedExcess = 32;
 // The low two bits of the number that begins every operation (DELTA.md); the rest is its length in target
 // bytes.
 enum class DeltaCode : std::uint8_t { end = 0, copy = 1, literal = 2, literal_zstd = 3 };
@@ -28,6 +32,7 @@ class DeltaEncoder {
   struct Lane;
   struct Piece {  // a copy, or one chunk of a literal, and its encoding
     DeltaOp op;
+    bool packs = false;
     Bytes encoded;
   };
   Piece& next_piece(const DeltaOp& op);

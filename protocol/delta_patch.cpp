@@ -25,10 +25,21 @@ std::size_t whole_varints(BytesView raw) {
 
 struct DeltaPatcher::Unpacker {
   ZSTD_DCtx* context = ZSTD_createDCtx();
-  Unpacker() = default;
+  Unpacker() { ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, kDeltaWindowLog); }
   Unpacker(const Unpacker&) = delete;
   Unpacker& operator=(const Unpacker&) = delete;
   ~Unpacker() { ZSTD_freeDCtx(context); }
+
+  // The next bytes of the frames, all of them; 0 where they are no such, or make more than there is room for.
+  std::size_t unpack(BytesView packed, std::span<char> into) {
+    ZSTD_inBuffer in{packed.data(), packed.size(), 0};
+    ZSTD_outBuffer out{into.data(), into.size(), 0};
+    while (in.pos < in.size) {
+      const std::size_t read = in.pos, made = out.pos;
+      if (ZSTD_isError(ZSTD_decompressStream(context, &out, &in)) != 0 || (in.pos == read && out.pos == made)) return 0;
+    }
+    return out.pos;
+  }
 };
 
 DeltaPatcher::DeltaPatcher(const DeltaHeader& expected, ReadAt base, PatchOutput output, const HashKey* key)
@@ -110,7 +121,7 @@ Status DeltaPatcher::start_operation(std::uint64_t code, std::uint64_t argument)
     state_ = State::literal;
     return {};
   }
-  if (argument == 0 || argument >= bytes_) return malformed("literal packed to more than its length");
+  if (argument == 0 || argument > bytes_ + kPackedExcess) return malformed("literal packed to more than its length");
   packed_bytes_ = static_cast<std::size_t>(argument);
   state_ = State::packed;
   return {};
@@ -132,9 +143,8 @@ Status DeltaPatcher::read_packed(BytesView& piece) {
   if (held_.size() < packed_bytes_) return {};
   if (!unpacker_) unpacker_ = std::make_unique<Unpacker>();
   buffer_.resize(limits::range_bytes);
-  const std::size_t got = ZSTD_decompressDCtx(unpacker_->context, buffer_.data(),
-                                              static_cast<std::size_t>(bytes_), held_.data(), held_.size());
-  if (ZSTD_isError(got) != 0 || got != bytes_) return malformed("packed literal");
+  const std::size_t got = unpacker_->unpack(held_, {buffer_.data(), static_cast<std::size_t>(bytes_)});
+  if (got != bytes_) return malformed("packed literal");
   held_.clear();
   state_ = State::operation;
   return put({buffer_.data(), got});

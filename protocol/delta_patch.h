@@ -12,7 +12,7 @@ namespace syncline {
 using PatchOutput = std::function<Status(BytesView piece)>;
 
 // Turns a delta that arrives in pieces into the target, given the base. The delta is not trusted: every
-// length and offset is checked against `expected` before it is acted on, memory stays below 1 MiB, and no
+// length and offset is checked against `expected` before it is acted on, memory stays below 4 MiB, and no
 // more than the announced number of bytes is ever put out. What was put out is the target only once finish()
 // has returned success. One thread.
 class DeltaPatcher {

@@ -25,11 +25,12 @@ void append(std::vector<DeltaOp>& ops, const DeltaOp& op) {
 }
 
 DeltaScanner::DeltaScanner(const Signature& base, const HashKey& key, const BlockIndex& index,
-                           const DeltaSource& target)
+                           const DeltaSource& target, const Signature* own)
     : base_(base),
       key_(key),
       index_(index),
       target_(target),
+      own_(own != nullptr && own->block_bytes == base.block_bytes && own->file_bytes == target.bytes ? own : nullptr),
       window_(target),
       block_bytes_(base.block_bytes) {}
 
@@ -53,6 +54,8 @@ bool DeltaScanner::matches(std::uint64_t at, std::uint64_t block) {
   if (block >= base_.blocks() || at >= target_.bytes) return false;
   const std::uint32_t bytes = base_.block_length(static_cast<std::size_t>(block));
   if (bytes > target_.bytes - at) return false;
+  if (own_ != nullptr && at % block_bytes_ == 0 && own_->block_length(static_cast<std::size_t>(at / block_bytes_)) == bytes)
+    return own_->strong[static_cast<std::size_t>(at / block_bytes_)] == base_.strong[static_cast<std::size_t>(block)];
   const char* window = window_.at(at, bytes);
   return window != nullptr && key_.hash({window, bytes}) == base_.strong[static_cast<std::size_t>(block)];
 }

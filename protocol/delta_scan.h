@@ -28,7 +28,9 @@ void append(std::vector<DeltaOp>& ops, const DeltaOp& op);
 // may share all that they refer to.
 class DeltaScanner {
  public:
-  DeltaScanner(const Signature& base, const HashKey& key, const BlockIndex& index, const DeltaSource& target);
+  // `own`: the target's signature, or null.
+  DeltaScanner(const Signature& base, const HashKey& key, const BlockIndex& index, const DeltaSource& target,
+               const Signature* own = nullptr);
 
   // Covers [begin, end) of the target and, where a block begins before `end`, a little more (less than two
   // blocks). `next` is the block expected at `begin`, base.blocks() or above for none.
@@ -56,6 +58,7 @@ class DeltaScanner {
   const HashKey& key_;
   const BlockIndex& index_;
   const DeltaSource& target_;
+  const Signature* const own_;
   SourceWindow window_;
   const std::uint64_t block_bytes_;
   const RollBatch roll_batch_ = best_roll_batch();

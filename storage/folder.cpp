@@ -29,15 +29,24 @@ void Folder::sync_before_showing(bool strict) { impl_->strict = strict; }
 std::vector<LateWrite> Folder::settle_limbo(bool at_once) { return impl_->limbo.settle(at_once); }
 std::size_t Folder::limbo_size() const { return impl_->limbo.size(); }
 
-Result<Bytes> Folder::read_version(const Hash128& hash, std::uint64_t offset, std::size_t size) {
+static Result<Bytes> read_own(FileSystem& fs, const std::string& name, std::uint64_t offset, std::size_t size) {
   if (size > limits::message_bytes) return fail(Error::Code::invalid, "more than a message holds");
-  auto file = impl_->fs.open(names::version(hash));
+  auto file = fs.open(name);
   if (!file) return tl::unexpected(file.error());
   Bytes bytes(size, '\0');
   const auto got = (*file)->read_at(offset, bytes);
   if (!got) return tl::unexpected(got.error());
   bytes.resize(*got);
   return bytes;
+}
+
+Result<Bytes> Folder::read_version(const Hash128& hash, std::uint64_t offset, std::size_t size) {
+  return read_own(impl_->fs, names::version(hash), offset, size);
+}
+
+Result<Bytes> Folder::read_staged(const Hash128& hash, std::uint64_t offset, std::size_t size) {
+  auto part = read_own(impl_->fs, names::part(hash), offset, size);
+  return part ? part : read_own(impl_->fs, names::staged(hash), offset, size);
 }
 
 bool Folder::has_version(const Hash128& hash, bool verify) {

@@ -125,6 +125,8 @@ class Folder {
   Result<Bytes> read(std::string_view path, const Fingerprint& expect, std::uint64_t offset, std::size_t size);
   // Bytes of a kept version.
   Result<Bytes> read_version(const Hash128& hash, std::uint64_t offset, std::size_t size);
+  // Of what is in staging of a content: the caller knows how much has come.
+  Result<Bytes> read_staged(const Hash128& hash, std::uint64_t offset, std::size_t size);
   // With `verify` its bytes are read; what does not have the hash is removed, and was not there.
   bool has_version(const Hash128& hash, bool verify = false);
   Status drop_version(const Hash128& hash);
@@ -148,9 +150,10 @@ class Folder {
   // long ago: some limits::cached_signature_bytes are remembered).
   std::shared_ptr<const Signature> staged_signature(const Hash128& hash);
 
-  // A file's new content as a delta from a base of which only the signature is left. Error::full above max_bytes.
-  Result<Bytes> make_delta(std::string_view path, const Fingerprint& expect, const Signature& base, const Hash128& base_hash,
-                           const Hash128& hash, std::size_t max_bytes);
+  // A file's new content as a delta from a base of which only the signature is left. `own`: the new content's signature, or null. Error::full
+  // above max_bytes.
+  Result<Bytes> make_delta(std::string_view path, const Fingerprint& expect, const Signature& base, const Signature* own,
+                           const Hash128& base_hash, const Hash128& hash, std::size_t max_bytes);
 
   // Removes what a crash left in staging/, except what `keep` says is still wanted. What applications wrote into files that were
   // being replaced as the node died goes to limbo: settle_limbo() reports it. After a loss of power nobody can tell such bytes from

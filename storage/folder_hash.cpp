@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/limits.h"
+#include "storage/hash_pipeline.h"
 
 namespace syncline {
 
@@ -31,12 +32,26 @@ Result<std::shared_ptr<const Bytes>> read_small(File& file, std::uint64_t size) 
   return content;
 }
 
+Status read_large(File& file, std::uint64_t size, HashPipeline& hashing, const std::function<Status()>& between) {
+  constexpr std::uint64_t between_bytes = 1 << 20;
+  for (std::uint64_t at = 0; at < size;) {
+    const std::span<char> into = hashing.space();
+    const auto got = file.read_at(at, into.first(std::min<std::uint64_t>(size - at, into.size())));
+    if (!got) return tl::unexpected(got.error());
+    if (*got == 0) return fail(Error::Code::busy, "the file became shorter while it was read");
+    hashing.add(*got);
+    const bool due = at / between_bytes != (at + *got) / between_bytes;
+    at += *got;
+    if (Status status = due && between ? between() : Status{}; !status) return status;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<HashedFile> hash_file(File& file, std::uint64_t size, const HashKey& key,
                              const std::function<Status()>& between) {
   HashedFile out;
-  SignatureBuilder builder(key, signature_block_bytes(size));
   const bool wants_signature = size >= limits::signature_min_file_bytes;
   if (size <= limits::inline_content_bytes) {
     auto content = read_small(file, size);
@@ -44,17 +59,16 @@ Result<HashedFile> hash_file(File& file, std::uint64_t size, const HashKey& key,
     out.content = *content;
     out.hash = key.hash(*out.content);
     if (!wants_signature) return out;
-    builder.update(*out.content);
+  }
+  HashPipeline hashing(key, size);
+  if (out.content) {
+    hashing.update(*out.content);
   } else {
-    auto read = read_pieces(file, 0, size, [&](BytesView piece) {
-      builder.update(piece);
-      return between ? between() : Status{};
-    });
-    if (!read) return tl::unexpected(read.error());
-    out.hash = builder.file_hash();
+    if (auto read = read_large(file, size, hashing, between); !read) return tl::unexpected(read.error());
+    out.hash = hashing.end().file_hash();
   }
   // No signature (a file beyond its limit) only means that the next version travels whole.
-  if (auto signature = builder.finish())
+  if (auto signature = hashing.end().finish())
     out.signature = std::make_shared<const Signature>(*std::move(signature));
   return out;
 }

@@ -226,7 +226,7 @@ void run_in_threads(std::span<const std::function<void()>> tasks) {
 }  // namespace
 
 Result<Bytes> Folder::make_delta(std::string_view path, const Fingerprint& expect, const Signature& base,
-                                 const Hash128& base_hash, const Hash128& hash, std::size_t max_bytes) {
+                                 const Signature* own, const Hash128& base_hash, const Hash128& hash, std::size_t max_bytes) {
   if (!Impl::is_ours_to_touch(path)) return fail(Error::Code::unsupported, "not a path of the folder");
   if (base.file_hash != base_hash)
     return fail(Error::Code::invalid, "the signature is that of another content");
@@ -245,6 +245,7 @@ Result<Bytes> Folder::make_delta(std::string_view path, const Fingerprint& expec
   };
   DeltaOptions options;
   options.max_delta_bytes = max_bytes;
+  options.target_signature = own;
   if (stat->print.size >= kThreadedDeltaBytes) {
     options.lanes = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, kDeltaThreadsMax);
     options.run = run_in_threads;

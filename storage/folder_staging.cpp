@@ -8,6 +8,7 @@
 #include "protocol/limits.h"
 #include "protocol/planted_fault.h"
 #include "storage/folder_names.h"
+#include "storage/hash_pipeline.h"
 
 namespace syncline {
 
@@ -177,6 +178,12 @@ Status Staging::write(const Hash128& hash, std::uint64_t offset, BytesView piece
   return fs_.remove_file(names::progress(hash));
 }
 
+static std::shared_ptr<const Signature> wanted_signature(SignatureBuilder& builder, std::uint64_t size) {
+  if (size < limits::signature_min_file_bytes) return nullptr;
+  auto signature = builder.finish();
+  return signature ? std::make_shared<const Signature>(*std::move(signature)) : nullptr;
+}
+
 Status Staging::finish(const Hash128& hash, std::uint64_t size) {
   const auto whole = fs_.stat(names::staged(hash));
   if (whole && whole->print.size == size) return {};  // by another path that wanted it
@@ -199,9 +206,7 @@ Status Staging::finish(const Hash128& hash, std::uint64_t size) {
   const auto written = fs_.stat(names::part(hash));
   const bool is_it = written && written->print.inode == inode && written->print.size == size;
   if (hasher && is_it && hasher->file_hash() == hash && signature_block_bytes(size) == limits::delta_block_bytes) {
-    auto signature = hasher->finish();
-    const bool wanted = signature && size >= limits::signature_min_file_bytes;
-    return accept(names::part(hash), hash, wanted ? std::make_shared<const Signature>(*std::move(signature)) : nullptr);
+    return accept(names::part(hash), hash, wanted_signature(*hasher, size));
   }
   return verify(names::part(hash), hash, size);
 }
@@ -262,15 +267,19 @@ Status Staging::patch(const Hash128& hash, std::uint64_t size, std::string_view 
   const auto read_base = [&](std::uint64_t offset, std::span<char> into) {
     return (*base)->read_at(offset, into);
   };
+  HashPipeline hashing(key_, size);
   const auto put = [&](BytesView piece) {
+    hashing.update(piece);
     auto done = (*file)->write_at(written, piece);
     written += piece.size();
     return done;
   };
-  // Not hashed here: verify() does it, and finds the signature on the way.
-  DeltaPatcher patcher(*header, read_base, put, nullptr);
+  DeltaPatcher patcher(*header, read_base, put, nullptr);  // hashed here, with the signature
   auto patched = patcher.update(delta).and_then([&] { return patcher.finish(); });
-  if (patched) patched = verify(at, hash, size);
+  SignatureBuilder& builder = hashing.end();
+  if (patched && builder.file_hash() != hash && !planted(Fault::base_not_compared))
+    patched = fail(Error::Code::invalid, fmt::format("what the delta makes does not have the hash {}", to_hex(hash)));
+  if (patched) patched = accept(at, hash, wanted_signature(builder, size));
   if (!patched) fs_.remove_file(at);
   return patched;
 }

@@ -49,6 +49,7 @@ void Node::start() {
   for (auto& byte : options.actor.bytes) byte = static_cast<std::uint8_t>(actor.next());
   options.actor_certificate = encode_actor({options.actor, options.self, {}});
   options.random_seed = actor.next();
+  if (relays_contents(world_.schedule)) options.relay_from_bytes = 0;
   p->replica = std::make_unique<Replica>(*p->index, options);
   process_ = std::move(p);
   world_.trace(fmt::format("{} starts as {}", name_, to_hex(options.actor).substr(0, 8)));

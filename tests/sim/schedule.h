@@ -92,6 +92,9 @@ struct Schedule {
   std::vector<Step> steps;  // ascending by at_ms
 };
 
+// Whether members pass contents on to each other: in every other schedule, where they are too large for one message.
+inline bool relays_contents(const Schedule& schedule) { return schedule.seed % 2 == 1; }
+
 Schedule make_schedule(std::uint64_t seed);
 Schedule make_wide_schedule(std::uint64_t seed);  // five to seven nodes and up to 30 steps, not three to five and 70
 // The same with what is rare besides: old images, copied machines, nodes that join, disks that can do less, clocks

@@ -52,6 +52,7 @@ Simulator::Simulator(const Schedule& schedule, bool trace)
 void Simulator::link_up(std::size_t node, std::size_t peer) {
   debts_.forget(node, peer);
   if (nodes_[node]->running()) nodes_[node]->feed(LinkUp{node_id(peer)});
+  if (nodes_[node]->running() && relays_contents(world_.schedule)) nodes_[node]->feed(LinkPath{node_id(peer), 1});
 }
 
 void Simulator::link_down(std::size_t node, std::size_t peer) {

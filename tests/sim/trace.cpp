@@ -154,6 +154,7 @@ std::string to_text(const FileOutcome& outcome) {
 std::string to_text(const Event& event, const World&) {
   struct Text {
     std::string operator()(const LinkUp& e) const { return "link up " + peer_text(e.peer); }
+    std::string operator()(const LinkPath& e) const { return fmt::format("{} is {} ms away", peer_text(e.peer), e.rtt_ms); }
     std::string operator()(const LinkDown& e) const { return "link down " + peer_text(e.peer); }
     std::string operator()(const Received& e) const {
       return fmt::format("{}: {}", peer_text(e.peer), message_text(e.message));

@@ -79,10 +79,10 @@ TEST_F(DirectoryTimesTest, ADirectoryMadeBeforeAKillGetsItsTimeAfterIt) {
   farm_.observe(0, "new");
   other.slow = true;
   farm_.run();
-  farm_.upload(0, "new/f", "one");
+  farm_.upload(0, "new/f", "three");
   farm_.machines[0].disk->app_set_mtime("new", 1'000'000'000'000'000'000);
   farm_.run();
-  ASSERT_EQ(farm_.shown(1, "new/f"), "one");
+  ASSERT_EQ(farm_.shown(1, "new/f"), "three");
   farm_.restart(1);
   other.slow = false;
   for (const char* path : {"d", "d/f", "new", "new/f"}) farm_.observe(1, path);

@@ -375,7 +375,7 @@ TEST_P(FolderTest, ContentComesOutOfVersionsAndDeltas) {
   world->write("b", changed);
   const DiskState b = known("b");
   const auto delta =
-      folder->make_delta("b", b.print, *base.signature, base.disk.content.hash, b.content.hash, 1 << 20);
+      folder->make_delta("b", b.print, *base.signature, nullptr, base.disk.content.hash, b.content.hash, 1 << 20);
   ASSERT_TRUE(delta) << delta.error().message;
   EXPECT_LT(delta->size(), 20'000u);
   ASSERT_TRUE(folder->stage_delta(b.content.hash, changed.size(), "a", *delta));
