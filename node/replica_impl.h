@@ -337,6 +337,7 @@ struct Replica::Impl {
   void drop_awaited(const PathKey& key);
   void end_awaiting(FolderId folder);
   void hold_for_next(Work& work, std::shared_ptr<const Bytes> bytes, std::shared_ptr<const Bytes> delta, const Dot& dot, const NodeId& from);
+  bool is_spared(const PathKey& key, const Record& live, const DiskState& disk) const;
   void begin_work(const PathKey& key, const PathEntry& entry, const NodeId& from, std::shared_ptr<const Bytes> bytes,
                   std::shared_ptr<const Bytes> delta);
   void apply_work(const PathKey& key, Work& work);

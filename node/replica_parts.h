@@ -43,6 +43,8 @@ inline constexpr std::uint64_t relay_patience_ms = 2'000;  // for which a questi
 inline constexpr std::uint64_t relay_unheard_ms = 500;     // the same for its record to come
 inline constexpr std::uint32_t relay_rtt_ms = 10;          // by which the one before in line may be further away
 inline constexpr std::size_t relays_max = 1024;            // such questions
+inline constexpr unsigned spared_times = 5;                // that a deletion waits for copies of its file,
+inline constexpr std::uint64_t spare_again_ms = 50;        // first for so long
 inline constexpr std::uint64_t retry_min_ms = 50, retry_max_ms = 5'000;
 inline constexpr std::uint64_t start_grace_ms =
     3'000;  // a member not linked this long after the start is unreachable

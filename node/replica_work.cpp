@@ -45,6 +45,14 @@ void Replica::Impl::hold_for_next(Work& work, std::shared_ptr<const Bytes> bytes
   work.next_from = from;
 }
 
+// A file to be deleted, of which others may want to be copies: a renamed folder comes as new names, then as deletions, and those are begun
+// first which find room first. Not for ever: room on the disk may be what the others wait for.
+bool Replica::Impl::is_spared(const PathKey& key, const Record& live, const DiskState& disk) const {
+  if (live.content.kind != Kind::deleted || disk.content.kind != Kind::file || disk.content.size == 0) return false;
+  if (!crowded_since.contains(key.folder) && !staging.contains(disk.content.hash)) return false;
+  return retries.count(key) < tuning::spared_times;
+}
+
 void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const NodeId& from,
                                std::shared_ptr<const Bytes> bytes, std::shared_ptr<const Bytes> delta) {
   const FolderId folder = key.folder;
@@ -57,6 +65,7 @@ void Replica::Impl::begin_work(const PathKey& key, const PathEntry& entry, const
   }
   if (publishing.contains(key) || hold_back(key, entry)) return;
   const DiskState disk = entry.disk ? entry.disk->state : DiskState{};
+  if (is_spared(key, live, disk)) return retry_later(key, tuning::spare_again_ms);
   const bool bulk = live.content.kind == Kind::file && live.content.size > limits::range_bytes && !bytes &&
                     !delta && !holds(disk, live.content);
   const std::size_t held = bytes_of(bytes) + bytes_of(delta);

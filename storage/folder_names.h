@@ -15,7 +15,7 @@ inline constexpr std::string_view kVersions = ".syncline/versions";
 
 // What is being built lies in directories of its own below staging/, in turn: on ext4 each has its place on the disk, and a worker that
 // makes a file holds up only those who want the same directory.
-inline constexpr unsigned kBuildingDirectories = 16;
+inline constexpr unsigned kBuildingDirectories = 64;
 std::string building_directory(unsigned i);  // i < kBuildingDirectories
 
 std::string staged(const Hash128& hash);    // complete and verified by this process
