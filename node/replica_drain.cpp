@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -52,6 +53,7 @@ void Replica::Impl::on(Peer& peer, Settled& m) {
 // All of it: records, and the bytes of live versions and of open conflicts.
 bool Replica::Impl::has_all_of(const Settling& settling) const {
   if (!index.vector().covers(settling.vector)) return false;
+  if (planted(Fault::records_are_enough)) return true;
   if (!std::all_of(settling.folders.begin(), settling.folders.end(), [this](FolderId folder) { return owns(folder); })) return false;
   const auto fetching = [](const auto& f) { return f.second.purpose == Fetch::For::version; };
   if (!version_queue.empty() || !version_jobs.empty() || !later_versions.empty()) return false;

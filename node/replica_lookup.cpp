@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -15,7 +16,7 @@ void Replica::Impl::ask_members(std::uint64_t id, Find& find) {
   for (const NodeId& member : find.members) {
     const auto link = links.find(member);
     if (link == links.end() || !link->second.greeted) {
-      find.silent.insert(member);
+      if (!planted(Fault::silence_is_no)) find.silent.insert(member);
       continue;
     }
     find.waiting.insert(member);

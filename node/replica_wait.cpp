@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -26,12 +27,13 @@ void Replica::Impl::path_changed(FolderId folder, const std::string& path) {
   bool flush = false;
   for (auto& [key, p] : probes) {
     if (p.durable_batch != 0 || p.probe.folder != folder || p.probe.path != path) continue;
-    if (!shows(folder, path, p.probe.dot, p.probe.hlc)) {
+    const bool known = planted(Fault::known_is_had) && index.vector().covers(p.probe.dot);
+    if (!known && !shows(folder, path, p.probe.dot, p.probe.hlc)) {
       p.never = never_shows(folder, path, p.probe.dot);
       continue;
     }
     p.durable_batch = kThisCommit;
-    flush |= p.probe.durable;
+    flush |= p.probe.durable && !planted(Fault::durable_at_once);
   }
   if (flush) effects.push_back(FlushIndex{});
   if (!probes.empty()) answer_probes();
@@ -41,7 +43,7 @@ void Replica::Impl::path_changed(FolderId folder, const std::string& path) {
 void Replica::Impl::answer_probes() {
   for (auto it = probes.begin(); it != probes.end();) {
     LocalProbe& p = it->second;
-    const bool shown = p.durable_batch != 0 && (!p.probe.durable || durable >= p.durable_batch);
+    const bool shown = p.durable_batch != 0 && (!p.probe.durable || durable >= p.durable_batch || planted(Fault::durable_at_once));
     const bool answered = shown || p.never;
     if (answered) send(p.peer, Lane::control, ProbeAnswer{p.probe.id, !shown});
     it = answered || now.mono_ms > p.expires_ms ? probes.erase(it) : std::next(it);

@@ -33,9 +33,9 @@ IgnoreRules IgnoreRules::parse(std::string_view text) {
 }
 
 void IgnoreRules::take_line(std::size_t number, std::string_view line) {
+  if (line == "!") return rules_.clear();  // alone: "- !" is about a file of that name, as for rsync 3.5
   const bool include = line.starts_with("+ ");
   if (include || line.starts_with("- ")) line.remove_prefix(2);
-  if (line == "!") return rules_.clear();
   const auto wrong = [&](std::string_view why) {
     problems_.push_back({number, fmt::format("line {} is left out: the pattern {}", number, why)});
   };

@@ -27,6 +27,11 @@ enum class Fault : std::uint8_t {
   retry_forgotten,        // what could not be done is not tried again
   credit_ignored,         // a peer is asked for everything at once
   rescan_publishes,       // a file found as it was becomes a version
+  // what nodes answer when they are asked
+  silence_is_no,       // a member that could not be asked counts as one without the file
+  known_is_had,        // a member that knows of a version counts as one that shows it
+  durable_at_once,     // what is shown counts as durable
+  records_are_enough,  // who knows of all versions counts as one that has all bytes
   // the folder
   not_looked_again,        // what came out of an exchange is taken for what was expected
   limbo_skipped,           // a replaced file is removed though somebody may still write to it

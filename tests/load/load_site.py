@@ -201,10 +201,11 @@ class KillNode(Disturbance):
 
 
 class KillEmpty(Kill):
-    """It comes back with new disks, and joins once more."""
+    """It comes back with new disks, and joins once more, when an administrator has evicted what it was."""
 
     def end(self):
         node = self.server.node
+        self.site.servers[0].node.command("cluster", "evict", node.name)
         shutil.rmtree(node.home)
         shutil.rmtree(node.folder)
         node.folder.mkdir()

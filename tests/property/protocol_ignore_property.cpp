@@ -62,7 +62,8 @@ std::string any_rule() {
   std::string pattern;
   const auto pieces = *rc::gen::inRange(1, 6);
   for (int i = 0; i < pieces; ++i) pattern += *piece;
-  const std::string prefix = *rc::gen::weightedElement<std::string>({{6, ""}, {4, "- "}, {4, "+ "}});
+  std::string prefix = *rc::gen::weightedElement<std::string>({{6, ""}, {4, "- "}, {4, "+ "}});
+  if (pattern == "!") prefix.clear();  // rsync's versions differ about "- !"
   const std::string anchor = *rc::gen::weightedElement<std::string>({{3, ""}, {1, "/"}});
   const std::string end = *rc::gen::weightedElement<std::string>({{4, ""}, {1, "/"}, {1, "/***"}});
   return *rc::gen::weightedElement<std::string>({{20, prefix + anchor + pattern + end}, {1, "!"}, {1, "# a"}});

@@ -101,6 +101,14 @@ bool overwritten(const History& history, const Write& w) {
                      });
 }
 
+// What the next scan finds is the very bytes of a version that has been heard of meanwhile: it is taken for that version, and goes with it.
+bool passes_for_another(const History& history, const Write& write) {
+  const auto& writes = history.writes();
+  return write.unwatched && std::any_of(writes.begin(), writes.end(), [&](const Write& w) {
+           return w.id < write.id && w.node != write.node && w.path == write.path && w.after == write.after;
+         });
+}
+
 void check_lost_writes(World& world, const std::vector<NodeView>& nodes) {
   for (const Write& w : world.history.writes()) {
     if (!w.after || w.forgiven || w.after->type == FileType::directory || w.after->type == FileType::other)
@@ -108,7 +116,7 @@ void check_lost_writes(World& world, const std::vector<NodeView>& nodes) {
     if (world.history.is_let_go(w.path, *w.after) || overwritten(world.history, w)) continue;
     // A chmod of a file that an apply is just replacing: its content is the former version's, and no news.
     const bool mode_only = w.racing && w.before && is_version(w, *w.before);
-    if (mode_only) continue;
+    if (mode_only || passes_for_another(world.history, w)) continue;
     const auto live = nodes.front().tree.find(w.path);
     if (live != nodes.front().tree.end() && is_version(w, live->second.state)) continue;
     for (const NodeView& node : nodes) {

@@ -35,6 +35,39 @@ Schedule without_leases(std::uint64_t seed) {
 
 Schedule rare(std::uint64_t seed) { return make_fair(make_rare_schedule(seed)); }
 
+// Uploads of one node, each asked for at once; the others are slow to have them, and lose their power in the
+// end.
+Schedule asking(std::uint64_t seed) {
+  Schedule out = make_fair(make_asking_schedule(seed));
+  out.weather.job_us_max = std::max<std::uint64_t>(out.weather.job_us_max, 200'000);
+  out.weather.sync_ms = 5'000;
+  return out;
+}
+
+Schedule asking_power_cuts(std::uint64_t seed) {
+  Schedule out = asking(seed);
+  const std::uint64_t at_ms = out.steps.empty() ? 0 : out.steps.back().at_ms;
+  for (std::size_t node = 0; node < out.nodes; ++node) {
+    Step wait{.at_ms = at_ms + 100 + node * 1000,
+              .node = node,
+              .verb = Verb::write,
+              .path = "w" + std::to_string(node),
+              .to = {},
+              .number = 500};
+    out.steps.push_back(wait);
+    wait.verb = Verb::wait, wait.number = 12, wait.at_ms += 300;
+    out.steps.push_back(wait);
+  }
+  for (std::size_t node = 0; node < out.nodes; ++node)
+    out.steps.push_back({.at_ms = at_ms + 100 + out.nodes * 1000 + 200,
+                         .node = node,
+                         .verb = Verb::power,
+                         .path = {},
+                         .to = {},
+                         .number = 0});
+  return out;
+}
+
 // Every eighth step takes the power away from its node.
 Schedule power_cuts(std::uint64_t seed) {
   Schedule out = fair(seed);
@@ -61,7 +94,8 @@ Schedule large_files(std::uint64_t seed) {
   Schedule out = fair(seed);
   for (Step& step : out.steps) {
     if (step.verb == Verb::write || step.verb == Verb::save) step.number = 70'000;
-    if (step.verb == Verb::append || step.verb == Verb::touch || step.verb == Verb::chmod) step.verb = Verb::patch;
+    if (step.verb == Verb::append || step.verb == Verb::touch || step.verb == Verb::chmod)
+      step.verb = Verb::patch;
   }
   return out;
 }
@@ -96,6 +130,10 @@ constexpr Planted kPlanted[] = {
     {"retry_forgotten", Fault::retry_forgotten, "liveness", 100},
     {"credit_ignored", Fault::credit_ignored, "bounded queues", 1, much_to_fetch},
     {"rescan_publishes", Fault::rescan_publishes, "quiescence", 10},
+    {"silence_is_no", Fault::silence_is_no, "honest answers", 300, asking},
+    {"known_is_had", Fault::known_is_had, "honest answers", 300, asking},
+    {"durable_at_once", Fault::durable_at_once, "durability", 300, asking_power_cuts},
+    {"records_are_enough", Fault::records_are_enough, "honest answers", 1000, asking},
     {"not_looked_again", Fault::not_looked_again, "no lost write", 100, ambushes},
     {"limbo_skipped", Fault::limbo_skipped, "no lost write", 50, without_leases},
     {"directory_emptied", Fault::directory_emptied, "no lost write", 200},
@@ -118,16 +156,20 @@ TEST_P(FaultTest, IsFoundByItsChecker) {
     planted_fault = Fault::none;
     const bool found = std::any_of(with.violations.begin(), with.violations.end(),
                                    [&](const Violation& v) { return v.checker == p.checker; });
-    if (!found && !with.violations.empty()) others += "\n  " + std::to_string(seed) + ": " + with.violations.front().checker;
+    if (!found && !with.violations.empty())
+      others += "\n  " + std::to_string(seed) + ": " + with.violations.front().checker;
     if (!found || !simulate(schedule).violations.empty()) continue;
     std::printf("found by \"%s\" under seed %lu\n", p.checker, static_cast<unsigned long>(seed));
     return;
   }
-  FAIL() << p.name << " was not found by \"" << p.checker << "\" in " << p.seeds << " seeds; others objected:" << others;
+  FAIL() << p.name << " was not found by \"" << p.checker << "\" in " << p.seeds
+         << " seeds; others objected:" << others;
 }
 
 INSTANTIATE_TEST_SUITE_P(Planted, FaultTest, testing::ValuesIn(kPlanted),
-                         [](const testing::TestParamInfo<Planted>& info) { return std::string(info.param.name); });
+                         [](const testing::TestParamInfo<Planted>& info) {
+                           return std::string(info.param.name);
+                         });
 
 }  // namespace
 }  // namespace syncline::sim

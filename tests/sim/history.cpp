@@ -26,9 +26,11 @@ void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& pa
     showable_.insert({path, after->type, after->content, after->target});
   }
   const bool of_untold = !after && untold_[node].contains(path);
+  for (std::size_t i = killed_at_[node]; of_untold && i < writes_.size(); ++i)  // of what was done to it before its removal nothing is left
+    writes_[i].of_untold |= writes_[i].node == node && writes_[i].path == path;
   writes_.push_back(
       {.id = writes_.size(), .at_us = at_us, .node = node, .path = path, .before = std::move(before),
-                     .after = std::move(after), .racing = racing_, .of_untold = of_untold});
+                     .after = std::move(after), .racing = racing_, .of_untold = of_untold, .unwatched = unwatched_});
 }
 
 void History::half_written(std::size_t node, const std::string& path, const std::string& bytes) {

@@ -46,6 +46,7 @@ struct Write {
   bool racing = false;          // in the midst of an apply: the mode may come out as the other's
   bool of_untold = false;       // a removal of what an apply had made as the node was killed: it cannot know
   bool by_crash = false;        // nobody wrote it: the disk shows it after a loss of power
+  bool unwatched = false;       // the node was down, or its folder paused
   bool imaged_untold = false;   // a restored image has it, and the index with it does not: it is published once more
 };
 
@@ -57,10 +58,14 @@ class History {
   const std::string& bytes(std::size_t content) const { return *contents_.at(content); }
 
   void set_racing(bool on) { racing_ = on; }
+  void set_unwatched(bool on) { unwatched_ = on; }
   // What this node has removed and cannot know of: `forgot` says so of a path and what was there.
   void removed_unknown(std::size_t node, const std::function<bool(const std::string& path, const State& before)>& forgot);
   // The node is killed, and what it made at these paths it has not been told.
-  void killed(std::size_t node, std::set<std::string> untold) { untold_[node] = std::move(untold); }
+  void killed(std::size_t node, std::set<std::string> untold) {
+    untold_[node] = std::move(untold);
+    killed_at_[node] = writes_.size();
+  }
   void wrote(std::uint64_t at_us, std::size_t node, const std::string& path, std::optional<State> before,
              std::optional<State> after);
   // A file is opened to be written anew: what it held is gone.
@@ -101,8 +106,9 @@ class History {
   std::unordered_map<const std::string*, Known> known_;
   std::vector<const std::string*> contents_;
   std::vector<Write> writes_;
-  bool racing_ = false;
+  bool racing_ = false, unwatched_ = false;
   std::map<std::size_t, std::set<std::string>> untold_;
+  std::map<std::size_t, std::size_t> killed_at_;  // by number of writes
   std::set<std::pair<std::string, State>> let_go_;
   std::set<std::tuple<std::string, FileType, std::size_t, std::string>>
       showable_;  // path, type, content, target

@@ -108,9 +108,11 @@ void Node::carry_out(std::vector<Effect> effects) {
     else if (auto* job = std::get_if<StartJob>(&effect))
       start_job(std::move(job->job));
     else if (auto* at = std::get_if<LookAt>(&effect))
-      at->subtree ? look_below(at->path) : look(at->path, true, 0);
+      at->subtree ? look_below(at->path) : look(at->path, !at->asked, 0, false, 0, at->asked);
     else if (std::holds_alternative<FlushIndex>(effect))
       plan_group(1000);
+    else if (std::holds_alternative<WaitOver>(effect) || std::holds_alternative<FindOver>(effect))
+      later(0, [this, effect] { answered(effect); });
   }
 }
 
@@ -202,7 +204,9 @@ void Node::start_job(FileJob job) {
 
 void Node::run_application(const Step& step) {
   if (!powered_) return;
+  world_.history.set_unwatched(!process_ || process_->paused);
   notice(application_->run(step, world_.queue.now_us()));
+  world_.history.set_unwatched(false);
   if (step.verb != Verb::hold && step.verb != Verb::linger) return;
   world_.queue.after(static_cast<std::uint64_t>(step.number) * 1000, [this, path = step.path] {
     if (powered_) notice(application_->finish_hold(path, world_.queue.now_us()));
@@ -242,7 +246,7 @@ void Node::heal() {
 // What an administrator does about the first open conflict of a path, once the node has settled enough for
 // him to have seen it.
 void Node::resolve(const std::string& path, bool restore) {
-  if (!process_ || !idle()) return;
+  if (!process_ || process_->paused || !idle()) return;
   for (const Conflict& c : process_->index->conflicts_of(1, path)) {
     if (c.resolved || c.loser.content.kind != Kind::file) continue;
     const auto bytes = process_->folder->read_version(c.loser.content.hash, 0, c.loser.content.size);

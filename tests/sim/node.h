@@ -44,6 +44,9 @@ class Node {
   void rescan();
   void heal();
 
+  void pause();
+  void unpause();
+
   // Whether this node has this state of the path, or knows of its deletion.
   bool knows(const std::string& path, const std::optional<State>& state) const;
   bool powered() const { return powered_; }
@@ -62,6 +65,19 @@ class Node {
   std::size_t number() const { return number_; }
   const std::string& name() const { return name_; }
   NodeView view();  // for the checkers
+  std::optional<Shown> shown(const std::string& path);
+  Tree tree();
+  bool is_being_written(const std::string& path) const { return application_->holds(path); }
+  bool is_told(const std::string& path, const State& state) const;
+  bool paused() const { return process_ && process_->paused; }
+  bool has_lost_events() const { return events_lost_until_us_ > 0; }
+  std::uint64_t power_losses() const { return power_losses_; }
+  Replica& replica() { return *process_->replica; }
+  Now now() const { return {world_.queue.now_us() / 1000, wall_ms()}; }
+
+  // Set by whoever asks: WaitOver and FindOver; and that the power has failed.
+  std::function<void(const Effect& effect)> answered;
+  std::function<void()> on_power_loss;
 
  private:
   struct Strand {
@@ -73,6 +89,7 @@ class Node {
     std::unique_ptr<Folder> folder;
     std::unique_ptr<Replica> replica;
     bool scanned = false;
+    bool paused = false;
     std::size_t under_way = 0;    // looks and jobs
     std::size_t first_looks = 0;  // of the first scan, not told yet
     std::map<std::string, Strand> strands;
@@ -82,7 +99,6 @@ class Node {
 
   bool has_bytes(const Conflict& conflict) const;
   bool may_be_gone(const Conflict& conflict) const;
-  Now now() const { return {world_.queue.now_us() / 1000, wall_ms()}; }
   // Runs `what` later, unless the process has died by then.
   void later(std::uint64_t us, std::function<void()> what);
   void carry_out(std::vector<Effect> effects);
@@ -96,7 +112,7 @@ class Node {
                  std::function<std::function<void()>()> work);
   void start_job(FileJob job);
   void look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start = false,
-            unsigned attempts = 0);
+            unsigned attempts = 0, bool asked = false);
   void look_below(const std::string& path);
   std::vector<std::string> all_paths();
   void first_scan();
@@ -117,7 +133,6 @@ class Node {
   };
   std::optional<Image> make_image();
   void put_image(const Image& image, std::size_t since, const Elsewhere& elsewhere);
-  bool is_told(const std::string& path, const State& state) const;
   void set_up_disk(std::unique_ptr<MemoryFileSystem> disk);
   MemoryFileSystem::ClockNs disk_clock();
   void heal_disk();
@@ -136,7 +151,7 @@ class Node {
   std::unique_ptr<Application> application_;
   std::unique_ptr<Process> process_;
   std::optional<Image> image_;
-  std::uint64_t processes_ = 0, disks_ = 0;
+  std::uint64_t processes_ = 0, disks_ = 0, power_losses_ = 0;
   bool powered_ = true;
   bool in_call_ = false, in_hook_ = false;
   bool crash_armed_ = false, crash_by_power_ = false;

@@ -1,5 +1,6 @@
 // How a node learns what is on its disk: looks, scans, and a watcher that may be slow or lose events.
 #include <algorithm>
+#include <utility>
 
 #include "tests/sim/node.h"
 
@@ -13,15 +14,15 @@ constexpr std::size_t kScanSlice = 20;
 }  // namespace
 
 void Node::look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start,
-                unsigned attempts) {
+                unsigned attempts, bool asked) {
   ++world_.stats.looks;
   process_->first_looks += at_start;
   const auto entry = process_->index->get(1, path);
   const DiskState known = entry && entry->disk ? entry->disk->state : DiskState{};
   const std::uint64_t as_of = process_->replica->looks_as_of();
-  on_strand(path, delay_us, [this, path, known, force, at_start, attempts, as_of]() -> std::function<void()> {
+  on_strand(path, delay_us, [this, path, known, force, at_start, attempts, asked, as_of]() -> std::function<void()> {
     Observation o = process_->folder->observe(path, known, force, process_->replica->recovering());
-    if (o.state == Observation::State::busy) {
+    if (o.state == Observation::State::busy && !asked) {
       return [this, path, attempts, at_start] {
         process_->first_looks -= at_start;
         later(kBusyAgainUs << std::min(attempts, 4u),
@@ -29,11 +30,11 @@ void Node::look(const std::string& path, bool force, std::uint64_t delay_us, boo
       };
     }
     const bool lost = o.state == Observation::State::absent && !process_->folder->check_marker();
-    return [this, at_start, lost, as_of, o = std::move(o)] {
+    return [this, at_start, lost, asked, as_of, o = std::move(o)] {
       process_->first_looks -= at_start;
       if (lost) return;
       if (o.state != Observation::State::unchanged) world_.last_activity_us = world_.queue.now_us();
-      feed(Observed{1, o, as_of});
+      feed(Observed{1, o, as_of, asked});
     };
   });
 }
@@ -60,7 +61,7 @@ void Node::first_scan() {
 }
 
 void Node::rescan() {
-  if (!process_ || !process_->scanned) return;
+  if (!process_ || !process_->scanned || process_->paused) return;
   world_.trace(name_ + " scans its folder");
   scan_slice(std::make_shared<std::vector<std::string>>(all_paths()), 0, false);
 }
@@ -79,13 +80,27 @@ void Node::scan_slice(std::shared_ptr<std::vector<std::string>> paths, std::size
 // Once every look of the first scan has been told.
 void Node::first_scan_over() {
   if (process_->first_looks > 0) return later(1000, [this] { first_scan_over(); });
-  process_->scanned = true;
+  const bool first = !std::exchange(process_->scanned, true);
   feed(ScanFinished{1});
-  if (process_) network_.node_up(number_);
+  if (process_ && first) network_.node_up(number_);
+}
+
+// An administrator pauses the folder: nobody looks at it. The scan at the end of that finds what was done meanwhile.
+void Node::pause() {
+  if (!process_ || !process_->scanned || process_->paused) return;
+  process_->paused = true;
+  feed(FolderStopped{1, "by an administrator", true});
+}
+
+void Node::unpause() {
+  if (!process_ || !process_->paused) return;
+  process_->paused = false;
+  feed(FolderStopped{1, "", false});
+  if (process_) first_scan();
 }
 
 void Node::notice(const std::vector<Notice>& notices) {
-  if (!process_) return;
+  if (!process_ || process_->paused) return;
   if (world_.queue.now_us() < events_lost_until_us_) return;
   for (const Notice& n : notices) {
     const std::uint64_t delay = draw(world_.weather.watch_us_max);

@@ -135,6 +135,7 @@ void Node::die() {
 
 void Node::lose_power() {
   powered_ = false;
+  ++power_losses_;
   const Tree before = read_tree(*disk_, world_.history);
   const std::vector<std::string> held = application_->held();
   application_->lose_power();
@@ -153,6 +154,7 @@ void Node::lose_power() {
                              path, world_.history.describe(was)));
     world_.history.lost_power(world_.queue.now_us(), number_, path, was, is);
   }
+  on_power_loss();
 }
 
 MemoryFileSystem::ClockNs Node::disk_clock() {

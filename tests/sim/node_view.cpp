@@ -25,6 +25,9 @@ std::optional<State> loser_state(const Content& content, Folder& folder, History
 
 }  // namespace
 
+std::optional<Shown> Node::shown(const std::string& path) { return read_path(*disk_, world_.history, path); }
+Tree Node::tree() { return read_tree(*disk_, world_.history); }
+
 bool Node::has_bytes(const Conflict& conflict) const {
   const Content& content = conflict.loser.content;
   return content.kind != Kind::file || content.size == 0 || process_->folder->has_version(content.hash) ||

@@ -51,6 +51,13 @@ enum class Verb : std::uint8_t {
   full,    // MS           no space
   broken,  // PATH MS      file operations that name it fail
   rescan,  //
+  // what nodes are asked
+  wait,     // PATH N    the barrier for what is there: 0 all, -1 a majority, else so many; 10 more: durable
+  find,     // PATH      fetch on miss
+  drain,    //
+  resume,   //
+  pause,    //           the folder
+  unpause,  //
   // scenarios
   settle,     //              runs on until nothing moves any more
   expect,     // PATH TEXT    on every node that is up; "-" for absent, "/" for a directory
@@ -100,6 +107,8 @@ Schedule make_wide_schedule(std::uint64_t seed);  // five to seven nodes and up 
 // The same with what is rare besides: old images, copied machines, nodes that join, disks that can do less, clocks
 // years behind, slow links, errors of single files.
 Schedule make_rare_schedule(std::uint64_t seed);
+// The same with waits, reads of what is not there, and nodes and folders out of service.
+Schedule make_asking_schedule(std::uint64_t seed);
 // The same without loss of power and without applications that write in the midst of an apply.
 Schedule make_fair(Schedule schedule);
 std::string to_text(const Step& step);

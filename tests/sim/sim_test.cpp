@@ -34,10 +34,17 @@ class WideSeedTest : public testing::TestWithParam<std::uint64_t> {};
 TEST_P(WideSeedTest, EveryInvariantHolds) { expect_all_hold(GetParam(), make_wide_schedule, "--wide "); }
 INSTANTIATE_TEST_SUITE_P(Sim, WideSeedTest, testing::Range<std::uint64_t>(1, 1 + 40 * kBlock, kBlock));
 
+// Nodes that are asked things.
+class AskingSeedTest : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(AskingSeedTest, EveryInvariantHolds) { expect_all_hold(GetParam(), make_asking_schedule, "--asking "); }
+INSTANTIATE_TEST_SUITE_P(Sim, AskingSeedTest, testing::Range<std::uint64_t>(1, 1 + 4 * kBlock, kBlock));
+
 TEST(DeterminismTest, TheSameSeedGivesTheSameTrace) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const Outcome a = simulate(make_schedule(seed)), b = simulate(make_schedule(seed), true);
     EXPECT_EQ(a.trace_hash, b.trace_hash) << "seed " << seed;
+    EXPECT_EQ(simulate(make_asking_schedule(seed)).trace_hash, simulate(make_asking_schedule(seed)).trace_hash) << "seed " << seed;
   }
   EXPECT_NE(simulate(make_schedule(1)).trace_hash, simulate(make_schedule(2)).trace_hash);
 }

@@ -44,9 +44,13 @@ bool only_ended_searches(const Index& index, const VersionVector& since) {
 }  // namespace
 
 Simulator::Simulator(const Schedule& schedule, bool trace)
-    : world_(schedule, trace), network_(world_, schedule.nodes, *this), claims_checked_(schedule.nodes) {
+    : world_(schedule, trace), network_(world_, schedule.nodes, *this), asks_(world_, nodes_), claims_checked_(schedule.nodes) {
   for (std::size_t n = 0; n < schedule.nodes; ++n)
     nodes_.push_back(std::make_unique<Node>(world_, n, network_));
+  for (std::size_t n = 0; n < schedule.nodes; ++n) {
+    nodes_[n]->answered = [this, n](const Effect& effect) { asks_.answered(n, effect); };
+    nodes_[n]->on_power_loss = [this, n] { asks_.check_durable(n); };
+  }
 }
 
 void Simulator::link_up(std::size_t node, std::size_t peer) {
@@ -96,9 +100,10 @@ void Simulator::received(std::size_t node, std::size_t peer, Lane, Bytes message
     world_.last_activity_us = world_.queue.now_us();
     const bool search =
         decoded && (std::holds_alternative<Want>(*decoded) || std::holds_alternative<Unavailable>(*decoded));
-    // That a node is counted on again is asked and answered whenever it has caught up: no change is behind it.
-    const bool handshake =
-        decoded && (std::holds_alternative<Lookup>(*decoded) || std::holds_alternative<LookupAnswer>(*decoded));
+    // That a node is counted on again is asked and answered whenever it has caught up, and who goes out of service hears of those who have
+    // all when they have: no change is behind it.
+    const bool handshake = decoded && (std::holds_alternative<Lookup>(*decoded) || std::holds_alternative<LookupAnswer>(*decoded) ||
+                                       std::holds_alternative<Settled>(*decoded));
     if (quiescent_ && !handshake && !((search || (decoded && ends_searches(*decoded))) && bytes_gone_)) {
       world_.violation("quiescence", fmt::format("n{} told n{} when nothing had changed: {}", peer, node,
                                                  message_text(message)));
@@ -113,6 +118,7 @@ void Simulator::perform(const Step& step) {
   Node& node = *nodes_[step.node];
   world_.trace("==== " + to_text(step));
   if (Application::does(step.verb)) return node.run_application(step);
+  if (Asks::does(step.verb)) return asks_.perform(step);
   const auto ms = static_cast<std::uint64_t>(std::max<std::int64_t>(step.number, 0));
   const std::size_t peer = std::min(static_cast<std::size_t>(ms), nodes_.size() - 1);
   const auto elsewhere = [&](const std::string& path, const std::optional<State>& state) {
@@ -216,6 +222,7 @@ bool Simulator::together() const {
 void Simulator::heal_and_converge() {
   world_.trace("==== heal");
   network_.heal();
+  asks_.heal();
   for (const auto& node : nodes_) node->heal();
   const std::uint64_t begin = world_.queue.now_us();
   const std::uint64_t messages = world_.stats.messages - world_.stats.gossip;
@@ -224,6 +231,7 @@ void Simulator::heal_and_converge() {
     node->heal();
     node->rescan();
   }
+  asks_.heal();
   std::uint64_t steady = 0;
   while (steady < 4) {
     world_.queue.run_until(world_.queue.now_us() + kSecondUs / 2);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/sim/asks.h"
 #include "tests/sim/node.h"
 
 namespace syncline::sim {
@@ -40,6 +41,7 @@ class Simulator : private Network::User {
   World world_;
   Network network_;
   std::vector<std::unique_ptr<Node>> nodes_;
+  Asks asks_;
   DotRegister dots_;
   DebtRegister debts_;
   std::vector<std::uint64_t> claims_checked_;  // of each node: for which of its starts
