@@ -40,7 +40,8 @@ NodeId Replica::Impl::before_in_line(const Fetch& f, const NodeId& first) const 
 // Whether the question can be answered, now or soon, out of what is on its way to this node: then it was
 // taken on.
 bool Replica::Impl::relay(Peer& peer, const Want::Item& item, bool read_failed) {
-  if (item.size <= limits::range_bytes || item.encoding != Encoding::raw) return false;
+  if (item.size <= limits::range_bytes || item.encoding != Encoding::raw || stopped.contains(item.folder))
+    return false;
   const auto fetch = fetches.find(item.hash);
   const bool fetching = fetch != fetches.end() && fetch->second.purpose == Fetch::For::work &&
                         fetch->second.is_bulk() && fetch->second.size == item.size;
@@ -53,7 +54,10 @@ bool Replica::Impl::relay(Peer& peer, const Want::Item& item, bool read_failed) 
     return true;
   }
   const auto entry = index.get(item.folder, item.path);
-  const bool pending = entry && entry->pending() && entry->live->content.hash == item.hash;
+  const PathKey key{item.folder, item.path};
+  const bool taken_up = works.contains(key) || awaited.contains(key) ||
+                        (backlog.contains(item.folder) && !retries.contains(key));
+  const bool pending = entry && entry->pending() && entry->live->content.hash == item.hash && taken_up;
   const bool unheard =
       !entry || !entry->live || entry->live->content.hash != item.hash;  // its record may be on its way, too
   if (!(fetching || pending || unheard || staging.contains(item.hash)) || relays.size() >= tuning::relays_max)
