@@ -53,6 +53,7 @@ void Replica::Impl::on(Peer& peer, Hello& m) {
   peer.name = m.name;
   peer.ready = m.ready;
   peer.actor = m.actor;
+  for (const auto& e : m.vector.entries()) heard(peer, e.actor, e.seq);
   peer.vector = peer.start_vector = std::move(m.vector);
   peer.clock_behind = now.wall_ms > m.wall_ms + limits::clock_ahead_ms;
   judge_clock();
@@ -117,7 +118,7 @@ void Replica::Impl::on(Peer& peer, Announce& m) {
   if (peer.ready && !m.ready) not_ready_any_more(peer.node);
   peer.actor = m.actor;
   peer.ready = m.ready;
-  peer.vector.merge(m.vector);
+  for (const auto& e : m.vector.entries()) heard(peer, e.actor, e.seq);
   if (!peer.pushing && own_seq > 0 && peer.vector.get(options.actor) >= pushed_seq) {
     peer.pushing = true;
     peer.push_from = pushed_seq;
@@ -143,17 +144,23 @@ void Replica::Impl::on(Peer& peer, Digest& m) {
 
 void Replica::Impl::on(Peer& peer, AskVector&) { announce(peer, true); }
 
+// The peer holds that much. What it has more than this node is remembered, so that nobody need compare whole vectors to find it again.
+void Replica::Impl::heard(Peer& peer, const ActorId& actor, std::uint64_t seq) {
+  peer.vector.raise(actor, seq);
+  if (index.vector().get(actor) < seq) peer.leads.insert(actor);
+}
+
 // Asks for what the peer has and this node lacks. Where the writer itself is linked its push is probably on
 // the way: others are asked only for a gap that stays.
 void Replica::Impl::look_for_gaps(Peer& peer, bool at_once) {
-  for (const auto& e : peer.vector.entries()) {
-    if (index.vector().get(e.actor) >= e.seq) continue;
-    const auto refused = refused_until.find(e.actor);
+  std::erase_if(peer.leads, [&](const ActorId& a) { return index.vector().get(a) >= peer.vector.get(a); });
+  for (const ActorId& actor : peer.leads) {
+    const auto refused = refused_until.find(actor);
     if (refused != refused_until.end() && now.mono_ms < refused->second) continue;
-    const auto [gap, fresh] = gaps.try_emplace(e.actor, now.mono_ms);
-    const bool lost = peer.push_lost == e.actor;  // no push of it is on its way
+    const auto [gap, fresh] = gaps.try_emplace(actor, now.mono_ms);
+    const bool lost = peer.push_lost == actor;  // no push of it is on its way
     if (lost) peer.push_lost = {};
-    if (at_once || lost || now.mono_ms >= gap->second + gap_patience_ms(peer, e.actor)) need(peer, e.actor);
+    if (at_once || lost || now.mono_ms >= gap->second + gap_patience_ms(peer, actor)) need(peer, actor);
   }
 }
 
@@ -262,7 +269,7 @@ void Replica::Impl::on(Peer& peer, Entries& m) {
     if (!reply) peer.push_lost = m.actor;
     return;
   }
-  peer.vector.raise(m.actor, m.upto);
+  heard(peer, m.actor, m.upto);
   if (m.upto <= have) return;
   if (m.after > have && !planted(Fault::gap_skipped)) return look_for_gaps(peer, true);
   if (!clock_acceptable(peer, m)) return;

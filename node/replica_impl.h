@@ -186,6 +186,7 @@ struct Replica::Impl {
   void leave_folder(FolderId folder);
 
   // replica_ready.cpp
+  std::size_t linked_members() const;
   Readiness fitness() const;
   void tick_ready();
   void confirm();
@@ -230,6 +231,7 @@ struct Replica::Impl {
   void flush_push();
   void announce(Peer& peer, bool everything);
   void schedule_announcements();
+  void heard(Peer& peer, const ActorId& actor, std::uint64_t seq);
   void look_for_gaps(Peer& peer, bool at_once);
   void judge_clock();
   bool may_put_off(Peer& peer, std::uint64_t after) const;

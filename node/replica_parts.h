@@ -129,6 +129,7 @@ struct Peer {
   std::uint64_t put_off_after = UINT64_MAX, put_off_until_ms = 0;  // a Need answered by what is pushed
   ActorId actor{};
   VersionVector vector{};        // as announced
+  std::set<ActorId> leads{};     // of whom it had more than this node when that was heard: all of whom it still has more are among them
   VersionVector start_vector{};  // of its Hello, later of when it began to count on us: what being caught up with it means
   VersionVector announced{};     // what we told it
   std::uint64_t announce_at = 0, digest_at = 0;
