@@ -72,8 +72,9 @@ std::string Replica::Impl::too_far_behind(const Readiness& r) const {
   return "";
 }
 
-// This one not counted. Both lists ascend, and it is asked after every step.
-std::size_t Replica::Impl::linked_members() const {
+// This one not counted. It is asked after every step. (Both lists ascend.)
+std::size_t Replica::Impl::linked_members() {
+  if (members_known && linked_known) return *linked_known;
   std::size_t out = 0;
   auto link = links.begin();
   for (const NodeId& m : member_ids()) {
@@ -81,11 +82,12 @@ std::size_t Replica::Impl::linked_members() const {
     if (link == links.end()) break;
     out += link->first == m && m != options.self && link->second.greeted;
   }
+  linked_known = out;
   return out;
 }
 
 // But for the others' knowing.
-Readiness Replica::Impl::fitness() const {
+Readiness Replica::Impl::fitness() {
   using State = Readiness::State;
   Readiness r = not_synced();
   if (r.state != State::ready) return r;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "protocol/limits.h"
 #include "protocol/member.h"
 #include "protocol/planted_fault.h"
 #include "tests/sim/node.h"
@@ -49,6 +50,7 @@ void Node::start() {
   for (auto& byte : options.actor.bytes) byte = static_cast<std::uint8_t>(actor.next());
   options.actor_certificate = encode_actor({options.actor, options.self, {}});
   options.random_seed = actor.next();
+  if (world_.weather.one_near != 0) options.gossip = {.all_up_to = 0, .factor = limits::members};
   p->replica = std::make_unique<Replica>(*p->index, options);
   process_ = std::move(p);
   world_.trace(fmt::format("{} starts as {}", name_, to_hex(options.actor).substr(0, 8)));
