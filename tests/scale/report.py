@@ -43,6 +43,7 @@ def spread_table(points):
 
 def idle_table(points):
     rows = [[p["nodes"], p["records"], p["vector"], p["messages_peer"], p["bytes_peer"], p["bytes_node"]] for p in points]
+    rows = [row for place, row in enumerate(rows) if row not in rows[:place]]
     return table("Nothing happens: sent in a minute",
                  ["nodes", "records", "actors", "messages to a peer", "bytes to a peer", "bytes of a node to all"], rows)
 
