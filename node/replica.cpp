@@ -108,15 +108,7 @@ void Replica::Impl::step(const Event& event, Now at) {
 // What is due by time or has become possible; cheap when there is nothing.
 void Replica::Impl::tick() {
   ticked_ms = now.mono_ms;
-  for (auto& [node, peer] : links) {
-    if (!peer.greeted) continue;
-    if (peer.announce_at != 0 && now.mono_ms >= peer.announce_at) announce(peer, false);
-    if (now.mono_ms >= peer.digest_at) {
-      peer.digest_at = now.mono_ms + tuning::digest_ms + random() % 1000;
-      send(node, Lane::control, Digest{vector_hash()});
-    }
-    look_for_gaps(peer, false);
-  }
+  if (any_leads || now.mono_ms >= peers_due_ms) tick_peers();
   if (!touched.empty()) restore_times();
   fetch_timeouts();
   end_relays();
@@ -140,12 +132,22 @@ void Replica::Impl::tick() {
   tick_ready();
 }
 
-std::uint64_t Replica::Impl::next_tick() const {
-  std::uint64_t due = ticked_ms + 1000;
-  for (const auto& [node, peer] : links) {
-    if (peer.announce_at != 0) due = std::min(due, peer.announce_at);
-    if (peer.greeted) due = std::min(due, peer.digest_at);
+void Replica::Impl::tick_peers() {
+  peers_due_ms = UINT64_MAX;
+  any_leads = false;
+  for (auto& [node, peer] : links) {
+    if (!peer.greeted) continue;
+    if (peer.announce_at != 0 && now.mono_ms >= peer.announce_at) tell_news(peer);
+    if (now.mono_ms >= peer.digest_at) send_digest(peer);
+    look_for_gaps(peer, false);
+    peers_due_ms = std::min(peers_due_ms, peer.digest_at);
+    if (peer.announce_at != 0) peers_due_ms = std::min(peers_due_ms, peer.announce_at);
+    any_leads = any_leads || !peer.leads.empty();
   }
+}
+
+std::uint64_t Replica::Impl::next_tick() const {
+  std::uint64_t due = std::min(ticked_ms + 1000, peers_due_ms);
   if (!gaps.empty()) due = std::min(due, ticked_ms + tuning::gap_ms);
   for (const Relay& relay : relays) due = std::min(due, relay.until_ms);
   due = std::min(due, touched.next_ms());

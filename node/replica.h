@@ -19,6 +19,12 @@ struct ReadyLimits {
   bool without_majority = false;     // DESIGN.md, section 6, /readyz
 };
 
+// Who is told at once that something of another node has come (replica_gossip.cpp, choose_near).
+struct GossipLimits {
+  std::size_t all_up_to = 8;  // links: everybody
+  std::size_t factor = 2;     // of more: those at distances of 1, this, its square, ... in the ring of ids
+};
+
 struct ReplicaOptions {
   NodeId self;
   std::string name;
@@ -29,6 +35,7 @@ struct ReplicaOptions {
   std::vector<NodeId> members{};  // known from elsewhere: the records of a new index have not come yet
   std::uint64_t random_seed = 0;  // jitter only
   ReadyLimits limits{};
+  GossipLimits gossip{};
   std::uint64_t relay_from_bytes = 4 << 20;  // of a content: members then pass it on to each other (replica_relay.cpp)
 };
 

@@ -26,7 +26,7 @@ Dot Replica::Impl::next_dot() {
   if (planted(Fault::dot_used_again) && own_seq % 4 == 3) --own_seq;
   const Dot dot{options.actor, ++own_seq};
   index.advance(options.actor, own_seq);
-  schedule_announcements();
+  schedule_announcements(options.actor);
   return dot;
 }
 

@@ -97,11 +97,13 @@ void Replica::Impl::ask(Fetch& f) {
     peer.owed_bytes += item.length;
     f.want_ids.push_back(item.id);
     peer.outbox.push_back(std::move(item));
+    ++wants_waiting;
   }
   if (f.asked < f.total) hungry.insert(f.hash);
 }
 
 void Replica::Impl::flush_wants() {
+  if (std::exchange(wants_waiting, 0) == 0) return;
   for (auto& [node, peer] : links) {
     std::size_t first = 0;
     while (first < peer.outbox.size()) {

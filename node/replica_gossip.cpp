@@ -12,11 +12,12 @@ void Replica::Impl::link_up(const NodeId& node) {
   Peer& peer = links[node];
   peer = Peer{.node = node, .name = to_hex(node).substr(0, 8)};
   peer.announced = index.vector();
-  peer.digest_at = now.mono_ms + tuning::digest_ms + random() % 1000;
+  plan_digest(peer);
   send(node, Lane::control,
        Hello{kProtocolVersion, options.name, now.wall_ms, own_seq > 0 ? options.actor : ActorId{},
              fit, index.vector()});
   peer.told_fit = fit;
+  peer.told_actor = own_seq > 0 ? options.actor : ActorId{};
 }
 
 void Replica::Impl::link_down(const NodeId& node) {
@@ -24,6 +25,8 @@ void Replica::Impl::link_down(const NodeId& node) {
   if (link == links.end()) return;
   if (link->second.ready) not_ready_any_more(node);
   links.erase(link);
+  linked_known.reset();
+  choose_near();
   std::erase_if(streams, [&](const auto& s) { return s.second.peer == node; });
   std::erase_if(probes, [&](const auto& p) { return p.first.first == node; });
   // What only this peer claimed to have may never come: it lost power, and its index is back where it was before.
@@ -49,10 +52,14 @@ void Replica::Impl::received(const NodeId& node, const Bytes& bytes) {
 
 void Replica::Impl::on(Peer& peer, Hello& m) {
   peer.greeted = true;
+  peers_due_ms = std::min(peers_due_ms, peer.digest_at);
+  linked_known.reset();
+  choose_near();
   peer.push_from = pushed_seq;
   peer.name = m.name;
   peer.ready = m.ready;
   peer.actor = m.actor;
+  for (const auto& e : m.vector.entries()) heard(peer, e.actor, e.seq);
   peer.vector = peer.start_vector = std::move(m.vector);
   peer.clock_behind = now.wall_ms > m.wall_ms + limits::clock_ahead_ms;
   judge_clock();
@@ -103,12 +110,43 @@ void Replica::Impl::announce(Peer& peer, bool everything) {
   }
   peer.announced = own;
   peer.told_fit = fit;
+  peer.told_actor = m.actor;
   send(peer.node, Lane::control, m);
 }
 
-void Replica::Impl::schedule_announcements() {
+// Whoever got our pushes has been told by them.
+void Replica::Impl::tell_news(Peer& peer) {
+  peer.announce_at = 0;
+  const bool same_writer = own_seq == 0 || peer.told_actor == options.actor;
+  if (same_writer && peer.told_fit == fit && peer.announced.covers(index.vector())) return;
+  announce(peer, false);
+}
+
+// Everybody hears of a version from its writer. That it has come here is for those whom the writer does not reach: if each node told all
+// others, every change would cost the square of their number. So each tells a few, chosen such that word gets to everyone in about as many
+// steps as their number has digits, whoever is cut off from whom; the others learn by digests.
+void Replica::Impl::choose_near() {
+  std::vector<Peer*> ring;  // from this node on
+  const auto add = [&ring](auto& link) {
+    link.second.near = false;
+    if (link.second.greeted) ring.push_back(&link.second);
+  };
+  const auto after = links.upper_bound(options.self);
+  std::for_each(after, links.end(), add);
+  std::for_each(links.begin(), after, add);
+  for (std::size_t distance = 1; distance <= ring.size(); distance *= options.gossip.factor) ring[distance - 1]->near = true;
+  if (ring.size() > options.gossip.all_up_to) return;
+  for (Peer* peer : ring) peer->near = true;
+}
+
+void Replica::Impl::schedule_announcements(const ActorId& of) {
+  risen_ms = now.mono_ms;
+  const bool own = of == options.actor;
   for (auto& [node, peer] : links) {
-    if (peer.greeted && peer.announce_at == 0) peer.announce_at = now.mono_ms + tuning::announce_ms;
+    const bool due = own ? !peer.pushing || peer.told_actor != of : peer.near || peer.actor == of;
+    if (!due || !peer.greeted || peer.announce_at != 0) continue;
+    peer.announce_at = now.mono_ms + tuning::announce_ms;
+    peers_due_ms = std::min(peers_due_ms, peer.announce_at);
   }
 }
 
@@ -117,43 +155,74 @@ void Replica::Impl::on(Peer& peer, Announce& m) {
   if (peer.ready && !m.ready) not_ready_any_more(peer.node);
   peer.actor = m.actor;
   peer.ready = m.ready;
-  peer.vector.merge(m.vector);
-  if (!peer.pushing && own_seq > 0 && peer.vector.get(options.actor) >= pushed_seq) {
-    peer.pushing = true;
-    peer.push_from = pushed_seq;
-  }
+  for (const auto& e : m.vector.entries()) heard(peer, e.actor, e.seq);
+  push_if_level(peer);
   if (became_ready) ask_waits(peer.node);
   look_for_gaps(peer, false);
 }
 
+void Replica::Impl::push_if_level(Peer& peer) {
+  if (peer.pushing || own_seq == 0 || peer.vector.get(options.actor) < pushed_seq) return;
+  peer.pushing = true;
+  peer.push_from = pushed_seq;
+}
+
 // Any fixed hash will do: it only tells whether two vectors are equal, and both ends are members.
-Hash128 Replica::Impl::vector_hash() const {
+static Hash128 hash_of(const VersionVector& vector) {
   static const HashKey key{Key32{}};
   Writer w;
-  write(w, index.vector());
+  write(w, vector);
   return key.hash(w.data());
 }
 
+void Replica::Impl::plan_digest(Peer& peer) {
+  peer.digest_at = now.mono_ms + tuning::digest_ms + random() % 1000;
+  peer.digest_by = peer.digest_at + tuning::unsettled_ms;
+}
+
+// Whoever has the same vector, or knows ours, needs no more than its hash; whoever does not, asks. While something has just come few have
+// the same: it waits for a quiet moment, and where none comes it costs less to tell the peer first.
+void Replica::Impl::send_digest(Peer& peer) {
+  const std::uint64_t settled_at = risen_ms + tuning::settled_ms;
+  if (now.mono_ms < std::min(settled_at, peer.digest_by)) {
+    peer.digest_at = std::min(settled_at, peer.digest_by);
+    return;
+  }
+  if (now.mono_ms < settled_at) tell_news(peer);
+  plan_digest(peer);
+  send(peer.node, Lane::control, Digest{hash_of(index.vector())});
+  peer.announced = index.vector();
+}
+
 void Replica::Impl::on(Peer& peer, Digest& m) {
-  static const HashKey key{Key32{}};
-  Writer w;
-  write(w, peer.vector);
-  if (key.hash(w.data()) != m.vector_hash) send(peer.node, Lane::control, AskVector{});
+  if (m.vector_hash == hash_of(index.vector())) {
+    peer.vector = index.vector();
+    return push_if_level(peer);
+  }
+  if (m.vector_hash != hash_of(peer.vector)) send(peer.node, Lane::control, AskVector{});
 }
 
 void Replica::Impl::on(Peer& peer, AskVector&) { announce(peer, true); }
 
+// The peer holds that much. What it has more than this node is remembered, so that nobody need compare whole vectors to find it again.
+void Replica::Impl::heard(Peer& peer, const ActorId& actor, std::uint64_t seq) {
+  peer.vector.raise(actor, seq);
+  if (index.vector().get(actor) >= seq) return;
+  peer.leads.insert(actor);
+  any_leads = true;
+}
+
 // Asks for what the peer has and this node lacks. Where the writer itself is linked its push is probably on
 // the way: others are asked only for a gap that stays.
 void Replica::Impl::look_for_gaps(Peer& peer, bool at_once) {
-  for (const auto& e : peer.vector.entries()) {
-    if (index.vector().get(e.actor) >= e.seq) continue;
-    const auto refused = refused_until.find(e.actor);
+  std::erase_if(peer.leads, [&](const ActorId& a) { return index.vector().get(a) >= peer.vector.get(a); });
+  for (const ActorId& actor : peer.leads) {
+    const auto refused = refused_until.find(actor);
     if (refused != refused_until.end() && now.mono_ms < refused->second) continue;
-    const auto [gap, fresh] = gaps.try_emplace(e.actor, now.mono_ms);
-    const bool lost = peer.push_lost == e.actor;  // no push of it is on its way
+    const auto [gap, fresh] = gaps.try_emplace(actor, now.mono_ms);
+    const bool lost = peer.push_lost == actor;  // no push of it is on its way
     if (lost) peer.push_lost = {};
-    if (at_once || lost || now.mono_ms >= gap->second + gap_patience_ms(peer, e.actor)) need(peer, e.actor);
+    if (at_once || lost || now.mono_ms >= gap->second + gap_patience_ms(peer, actor)) need(peer, actor);
   }
 }
 
@@ -262,7 +331,7 @@ void Replica::Impl::on(Peer& peer, Entries& m) {
     if (!reply) peer.push_lost = m.actor;
     return;
   }
-  peer.vector.raise(m.actor, m.upto);
+  heard(peer, m.actor, m.upto);
   if (m.upto <= have) return;
   if (m.after > have && !planted(Fault::gap_skipped)) return look_for_gaps(peer, true);
   if (!clock_acceptable(peer, m)) return;
@@ -276,7 +345,7 @@ void Replica::Impl::on(Peer& peer, Entries& m) {
   }
   index.advance(m.actor, m.upto);
   gaps.erase(m.actor);
-  schedule_announcements();
+  schedule_announcements(m.actor);
   if (reply && peer.vector.get(m.actor) > m.upto) need(peer, m.actor);  // the stream was cut: on with it
 }
 

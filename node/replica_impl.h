@@ -50,8 +50,12 @@ struct Replica::Impl {
   std::vector<Entries::Item> push;  // of this step, seqs in (pushed_seq, own_seq]
 
   std::map<NodeId, Peer> links;
+  std::uint64_t peers_due_ms = 0;  // when something is to be said to one of them at the earliest
+  bool any_leads = false;          // no: Peer::leads is empty of all
+  std::size_t wants_waiting = 0;   // in their outboxes
   std::map<ActorId, Stream> streams;
   std::map<ActorId, std::uint64_t> gaps;  // since when
+  std::uint64_t risen_ms = 0;  // when the index's vector did last
   std::map<ActorId, std::uint64_t> refused_until;
   std::string clock_problem;
 
@@ -155,6 +159,7 @@ struct Replica::Impl {
   std::uint64_t settle_due_ms = 0;
   mutable std::vector<NodeId> members;  // of the cluster's own folder, while `members_known`
   mutable bool members_known = false;
+  std::optional<std::size_t> linked_known{};  // of these, as long as they are the same
   mutable std::string departed;  // why this node is no member any more, or empty
 
   struct Drop { std::uint64_t at_ms = 0; bool under_way = false; };
@@ -173,6 +178,7 @@ struct Replica::Impl {
   // replica.cpp
   void step(const Event& event, Now at);
   void tick();
+  void tick_peers();
   std::uint64_t next_tick() const;
   const std::vector<NodeId>& member_ids() const;
   const std::string& why_departed() const;
@@ -188,7 +194,8 @@ struct Replica::Impl {
   void leave_folder(FolderId folder);
 
   // replica_ready.cpp
-  Readiness fitness() const;
+  std::size_t linked_members();
+  Readiness fitness();
   void tick_ready();
   void confirm();
   void offer(Peer& peer);
@@ -231,14 +238,19 @@ struct Replica::Impl {
   }
   void flush_push();
   void announce(Peer& peer, bool everything);
-  void schedule_announcements();
+  void tell_news(Peer& peer);
+  void plan_digest(Peer& peer);
+  void send_digest(Peer& peer);
+  void choose_near();
+  void schedule_announcements(const ActorId& of);
+  void push_if_level(Peer& peer);
+  void heard(Peer& peer, const ActorId& actor, std::uint64_t seq);
   void look_for_gaps(Peer& peer, bool at_once);
   void judge_clock();
   bool may_put_off(Peer& peer, std::uint64_t after) const;
   std::uint64_t gap_patience_ms(const Peer& peer, const ActorId& actor) const;
   void need(Peer& peer, const ActorId& actor);
   bool clock_acceptable(Peer& peer, const Entries& m);
-  Hash128 vector_hash() const;
 
   // replica_accept.cpp
   Dot next_dot();

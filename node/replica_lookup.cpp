@@ -63,7 +63,7 @@ void Replica::Impl::on(Peer& peer, LookupAnswer& m) {
   } else if (m.what == What::live) {
     find.told.push_back(m.dot);
     if (!index.vector().covers(m.dot) && m.dot.actor != options.actor) {
-      peer.vector.raise(m.dot.actor, m.dot.seq);
+      heard(peer, m.dot.actor, m.dot.seq);
       need(peer, m.dot.actor);
     }
   }

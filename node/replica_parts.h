@@ -36,6 +36,8 @@ inline constexpr std::uint64_t announce_ms = 100;
 inline constexpr std::uint64_t gap_ms = 250;  // a gap this old is asked for, even where a push is on its way
 inline constexpr std::uint64_t foreign_gap_ms = 2'000;  // the same of a linked member's own, asked of another
 inline constexpr std::uint64_t digest_ms = 15'000;
+inline constexpr std::uint64_t settled_ms = 1'000;     // with nothing new for so long, the others have most likely the same
+inline constexpr std::uint64_t unsettled_ms = 5'000;  // for which a digest waits for that, at most
 inline constexpr std::uint64_t want_timeout_ms = 10'000;
 inline constexpr std::uint64_t want_expiry_ms = 60'000;  // also where others' pieces keep coming
 inline constexpr std::uint64_t relay_timeout_ms = 3'000;   // without a piece from the one before in line
@@ -134,7 +136,9 @@ struct Peer {
   bool greeted = false;       // its Hello has come
   bool clock_behind = false;  // its clock is far behind ours
   bool ready = false;
+  bool near = false;      // told at once of what others write
   bool told_fit = false;  // what our last Hello or Announce said of us
+  ActorId told_actor{};   // the same
   std::uint64_t echo_id = 0, offer_again_ms = 0;  // of the question whose answer says that it counts on us; 0: none is out
   bool counts_us = false;
   bool pushing = true;  // our own versions go to it as they are made; else it asks
@@ -143,9 +147,10 @@ struct Peer {
   std::uint64_t put_off_after = UINT64_MAX, put_off_until_ms = 0;  // a Need answered by what is pushed
   ActorId actor{};
   VersionVector vector{};        // as announced
+  std::set<ActorId> leads{};     // of whom it had more than this node when that was heard: all of whom it still has more are among them
   VersionVector start_vector{};  // of its Hello, later of when it began to count on us: what being caught up with it means
   VersionVector announced{};     // what we told it
-  std::uint64_t announce_at = 0, digest_at = 0;
+  std::uint64_t announce_at = 0, digest_at = 0, digest_by = 0;
   std::map<std::uint64_t, WantRef> wants{};  // by id
   std::uint64_t owed_bytes = 0;              // of them
   std::uint64_t lane_progress_ms[2] = {};    // when a small, a bulk piece came last

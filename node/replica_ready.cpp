@@ -72,8 +72,22 @@ std::string Replica::Impl::too_far_behind(const Readiness& r) const {
   return "";
 }
 
+// This one not counted. It is asked after every step. (Both lists ascend.)
+std::size_t Replica::Impl::linked_members() {
+  if (members_known && linked_known) return *linked_known;
+  std::size_t out = 0;
+  auto link = links.begin();
+  for (const NodeId& m : member_ids()) {
+    while (link != links.end() && link->first < m) ++link;
+    if (link == links.end()) break;
+    out += link->first == m && m != options.self && link->second.greeted;
+  }
+  linked_known = out;
+  return out;
+}
+
 // But for the others' knowing.
-Readiness Replica::Impl::fitness() const {
+Readiness Replica::Impl::fitness() {
   using State = Readiness::State;
   Readiness r = not_synced();
   if (r.state != State::ready) return r;
@@ -85,13 +99,10 @@ Readiness Replica::Impl::fitness() const {
     return is(State::drained, "out of service until `syncline resume`");
   if (std::string why = not_found_yet(); !why.empty()) return is(State::starting, std::move(why));
   const std::vector<NodeId>& known = member_ids();
-  const auto linked = 1 + std::count_if(known.begin(), known.end(), [this](const NodeId& m) {
-                        const auto link = links.find(m);
-                        return m != options.self && link != links.end() && link->second.greeted;
-                      });
+  const auto linked = 1 + linked_members();
   if (linked == 1 && known.size() >= 2 && !index.meta(kBeenReady))  // two may go on without each other, but not begin
     return is(State::starting, "it has not caught up with the cluster yet, and no member is linked");
-  if (!options.limits.without_majority && known.size() >= 3 && static_cast<std::size_t>(linked) * 2 <= known.size())
+  if (!options.limits.without_majority && known.size() >= 3 && linked * 2 <= known.size())
     return is(State::cut_off, "linked to less than a majority of the members");
   if (std::string why = too_far_behind(r); !why.empty()) return is(State::catching_up, std::move(why));
   if (draining.phase == DrainView::Phase::spreading)
@@ -185,6 +196,8 @@ void Replica::Impl::measure_lag() {
 // Whether something is not on disk yet that this index or a peer had when they were linked, large or not.
 // What has come since may be as late as at any other time.
 bool Replica::Impl::is_behind_start() const {
+  const auto nothing_pending = [this](FolderId folder) { return index.counts(folder).pending == 0; };
+  if (std::all_of(options.folders.begin(), options.folders.end(), nothing_pending)) return false;
   VersionVector start = started_with;
   for (const auto& [node, peer] : links) {
     if (peer.greeted) start.merge(peer.start_vector);
@@ -232,7 +245,7 @@ void Replica::Impl::measure_missing() {
   const VersionVector& own = index.vector();
   VersionVector known;
   for (const auto& [node, peer] : links) {
-    if (peer.greeted && !own.covers(peer.vector)) known.merge(peer.vector);
+    for (const ActorId& actor : peer.leads) known.raise(actor, peer.vector.get(actor));
   }
   lag.missing = 0;
   VersionVector missing;

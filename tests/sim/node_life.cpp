@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "protocol/limits.h"
 #include "protocol/member.h"
 #include "protocol/planted_fault.h"
 #include "tests/sim/node.h"
@@ -50,6 +51,7 @@ void Node::start() {
   options.actor_certificate = encode_actor({options.actor, options.self, {}});
   options.random_seed = actor.next();
   if (relays_contents(world_.schedule)) options.relay_from_bytes = 0;
+  if (world_.weather.one_near != 0) options.gossip = {.all_up_to = 0, .factor = limits::members};
   p->replica = std::make_unique<Replica>(*p->index, options);
   process_ = std::move(p);
   world_.trace(fmt::format("{} starts as {}", name_, to_hex(options.actor).substr(0, 8)));

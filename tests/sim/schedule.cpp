@@ -136,6 +136,7 @@ static Schedule make_schedule(std::uint64_t seed, std::size_t nodes_min, std::si
   Random random(seed, 1);
   out.nodes = random.between(nodes_min, nodes_max);
   out.weather = make_weather(random);
+  out.weather.one_near = Random(seed, 3).below(2);
   Maker maker{random, out, random.chance(800), random.chance(600), random.chance(500)};
   const std::uint64_t steps = random.between(5, steps_max);
   const std::uint64_t pace_ms = std::uint64_t{1} << random.below(11);

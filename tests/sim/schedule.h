@@ -90,6 +90,7 @@ struct Weather {
   std::uint64_t no_leases = 0;             // 1: the disks cannot tell whether a file is open for writing
   std::uint64_t no_exchange = 0;           // 1: nor exchange two names
   std::uint64_t late_nodes = 0;            // that many, the last, join when they are started first
+  std::uint64_t one_near = 0;              // 1: what others wrote is told at once to the next node only, as among many more
 };
 
 struct Schedule {

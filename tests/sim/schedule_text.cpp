@@ -97,6 +97,7 @@ std::uint64_t* weather_field(Weather& w, std::string_view name) {
   if (name == "no_leases") return &w.no_leases;
   if (name == "no_exchange") return &w.no_exchange;
   if (name == "late_nodes") return &w.late_nodes;
+  if (name == "one_near") return &w.one_near;
   return nullptr;
 }
 
@@ -157,7 +158,7 @@ std::string to_text(const Schedule& schedule) {
   for (const char* name :
        {"latency_us_min", "latency_us_max", "rate_bytes_ms", "lane_bytes_max", "job_us_max", "watch_us_max",
         "skew_ms_max", "drift_ppm_max", "ambush_per_mille", "sync_ms", "no_leases", "no_exchange",
-        "late_nodes"}) {
+        "late_nodes", "one_near"}) {
     if (*weather_field(w, name) != *weather_field(usual, name)) {
       out += fmt::format("weather {} {}\n", name, *weather_field(w, name));
     }
