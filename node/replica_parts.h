@@ -79,6 +79,7 @@ struct Work {
   bool versions_asked = false;
   bool applying = false;
   bool again = false;    // an observation was put off: look again at the end
+  bool remade = false;   // another apply has made the directory that this one deletes, before or after
   DiskState expected{};  // given to the apply under way
   bool keep_displaced = false;
   std::optional<unsigned> slot{};          // of the intent written before the apply

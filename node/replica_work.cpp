@@ -204,7 +204,9 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
     case Outcome::applied: {
       PathEntry entry = index.get(key.folder, key.path).value_or(PathEntry{});
       const std::optional<OnDisk> before = entry.disk;
-      if (work.target.content.kind == Kind::deleted)
+      if (work.target.content.kind == Kind::deleted && work.remade)
+        retry_later(key);  // a look will tell, if it is not there
+      else if (work.target.content.kind == Kind::deleted)
         entry.disk.reset(), hasten(key.folder, parent_path(key.path));
       else
         entry.disk = OnDisk{result.disk, work.target.dot, work.target.context, work.target.hlc};
@@ -223,7 +225,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
         drop_version(key.folder, hash);
       }
       no_problem(key);
-      retries.erase(key);
+      if (!work.remade) retries.erase(key);
       touch_parent(key.folder, key.path);
       if (work.target.content.kind == Kind::directory) touch(key);
       if (work.target.content.kind == Kind::deleted) drop_made_parent(key.folder, std::string(parent_path(key.path))), wake_directory(key.folder, std::string(parent_path(key.path)));
@@ -277,6 +279,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
 // A directory that an apply has made to hold what it is about: nobody's version.
 void Replica::Impl::made_parent(FolderId folder, const std::string& path) {
   PathEntry entry = index.get(folder, path).value_or(PathEntry{});
+  if (const auto work = works.find({folder, path}); work != works.end()) work->second.remade = true;
   DiskState made;
   made.content = {.kind = Kind::directory, .mode = 0755};
   entry.disk = OnDisk{made, {}, {}, {}};
