@@ -121,7 +121,7 @@ constexpr Planted kPlanted[] = {
     {"dominated_listed", Fault::dominated_listed, "conflict only between concurrent versions", 100},
     {"loser_never_listed", Fault::loser_never_listed, "no lost write", 100},
     {"loser_bytes_lost", Fault::loser_bytes_lost, "restorable conflicts", 100},
-    {"resolution_undone", Fault::resolution_undone, "convergence of conflicts", 100},
+    {"resolution_undone", Fault::resolution_undone, "convergence of conflicts", 1000},
     {"dot_used_again", Fault::dot_used_again, "no dot used twice", 10},
     {"counter_restored", Fault::counter_restored, "no dot used twice", 100, rare},
     {"gap_skipped", Fault::gap_skipped, "vector truthfulness", 100},
