@@ -105,7 +105,7 @@ class Run:
             "upload_ms": [milliseconds(g.upload_seconds, share) for share in (0.5, 0.99)],
             "read_ms": [milliseconds(g.read_seconds, share) for share in (0.5, 0.99)],
             "takers": dict(collections.Counter(u.server for u in g.uploads)),
-            "examples": [f"{f.at} s: {f.upload.name} of {f.upload.server}: {f.what}: {f.detail}" for f in g.failures if not f.apart][:5],
+            "examples": [f"{f.at} s: {f.upload.name} of {f.upload.server}: {f.what}: {f.detail}" for f in g.failures if not f.apart and f not in early][:5],
             "refusals": [str(r) for r in g.refused[:5]],
             **self.disturbance.report(),
         }
