@@ -186,7 +186,7 @@ TEST_F(Ready, drain_ends_when_another_member_has_everything) {
   EXPECT_EQ(of(0).state, State::drained);
   farm_.upload(0, "late", "written while the balancer did not know yet");
   farm_.run();
-  farm_.advance(2'600);
+  farm_.advance(3'600);
   EXPECT_EQ(phase(0), Phase::drained);
   EXPECT_THAT(replica(0).drain_view().have, ElementsAre(farm_.node(1)));
   EXPECT_EQ(farm_.shown(1, "late"), "written while the balancer did not know yet");
@@ -222,7 +222,7 @@ TEST_F(Ready, drain_waits_for_what_the_lane_refused) {
   for (int i = 0; i < 5; ++i) farm_.advance(1000);
   EXPECT_EQ(phase(0), Phase::spreading);
   farm_.held = nullptr;
-  for (int i = 0; i < 5; ++i) farm_.advance(1000);
+  for (int i = 0; i < 7; ++i) farm_.advance(1000);
   EXPECT_EQ(phase(0), Phase::drained);
   EXPECT_EQ(farm_.shown(1, "p"), "refused");
 }
@@ -244,7 +244,7 @@ TEST_F(Ready, drain_waits_for_somebody_to_be_there) {
 TEST_F(Ready, resume_ends_it) {
   start();
   drain(0);
-  farm_.advance(3'000);
+  farm_.advance(4'000);
   ASSERT_EQ(phase(0), Phase::drained);
   replica(0).resume(farm_.now());
   farm_.advance(300);
@@ -260,7 +260,7 @@ TEST_F(Ready, drain_is_remembered_over_a_restart) {
   farm_.feed(0, ScanFinished{1});
   EXPECT_EQ(of(0).state, State::drained);
   farm_.link_all();
-  farm_.advance(3'000);
+  farm_.advance(4'000);
   EXPECT_EQ(phase(0), Phase::drained);
   replica(0).resume(farm_.now());
   farm_.advance(100);
@@ -366,7 +366,7 @@ TEST_F(CutOff, wait_counts_who_was_ready_a_moment_ago) {
   WaitView view = replica(0).wait_state(*wait);
   EXPECT_FALSE(view.over) << "a balancer may still send readers to the second";
   EXPECT_THAT(view.lacking, ElementsAre(farm_.node(1)));
-  farm_.advance(600);
+  farm_.advance(1'600);
   view = replica(0).wait_state(*wait);
   EXPECT_TRUE(view.done);
   EXPECT_THAT(view.absent, ElementsAre(farm_.node(1)));
