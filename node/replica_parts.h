@@ -58,8 +58,7 @@ inline constexpr std::uint64_t lag_unready_ms = 50;  // the same while a balance
 inline constexpr std::uint64_t settle_ms = 50;       // how often it is seen whether a peer can be told that all is here
 inline constexpr std::size_t pending_seen_max = 256;  // looked through for that; with more pending it is not
 // How long balancers may take to notice that a node is leaving. The checks that `syncline lb` prints come every second, the app server in
-// between keeps an answer for one, and who is cut off notices it by itself up to half a second later than the others. (2.5 s: some of 90 s
-// behind HAProxy met 34 confirmed uploads that were not there.)
+// between keeps an answer for one, and who is cut off notices it by itself up to half a second later than the others.
 inline constexpr std::uint64_t leave_ms = 3'500;
 inline constexpr std::uint64_t probe_ms = 60'000;        // for which a member remembers to answer
 inline constexpr std::uint64_t probe_again_ms = 20'000;  // before it is asked again
