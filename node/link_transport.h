@@ -105,6 +105,7 @@ class LinkTransport final : public Transport, private LinkOwner {
 
   // transport_calls.cpp: our own inits
   void call_all();
+  void call_again(const NodeId& but);
   void call_peer(const NodeId& node, Peer& peer);
   void call_inviter(Id id, Joining& joining);
   void renew_keys();

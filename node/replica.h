@@ -45,6 +45,7 @@ struct FolderLag {
   std::uint64_t changes = 0;    // versions known and not on disk yet, those that cannot be brought there left out
   std::uint64_t behind_ms = 0;  // how long the oldest of them has been known; large files are not counted: they take their time
   std::uint64_t full = 0;       // versions that the disk has no room for
+  std::uint64_t promised = 0;   // of `changes`, those of others than members that take no readers themselves: these decide
 };
 
 // Whether readers may be sent here.
@@ -61,6 +62,7 @@ struct Readiness {
   } state = State::starting;
   std::string reason{};             // of any state but ready
   std::uint64_t missing = 0;        // log entries that linked members have and this node lacks
+  std::uint64_t missing_promised = 0;  // of these, the ones of members that take readers, or of writers unknown
   std::uint64_t missing_ms = 0;     // how long some of them have been
   std::vector<FolderLag> folders{};
   bool takes_readers() const { return state == State::ready || state == State::draining; }

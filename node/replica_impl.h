@@ -142,13 +142,15 @@ struct Replica::Impl {
   std::map<PathKey, ProblemView> problems;
   bool fit = false;        // for readers, as the others have been told: their `wait` for all waits for this node
   bool confirmed = false;  // all have said that it does, and what they had until then is here: readers may come
+  bool logged_ready = false;
+  std::optional<std::uint64_t> cut_off_ms;  // when it was found last that this node has no majority
   Readiness readiness{.reason = "first scan under way"};  // as tick() has judged: what others are told and what balancers are told agree
   const VersionVector started_with;  // this index's vector
   struct Lag {
     std::uint64_t due_ms = 0;
     bool stale = false;  // something has happened since it was measured
-  bool behind_start = true;  // by something that was known when the links came up, or the others began to count on us; until confirmed
-    std::uint64_t missing = 0;
+    bool behind_start = true;  // by something that was known when the links came up, or the others began to count on us; until confirmed
+    std::uint64_t missing = 0, missing_promised = 0;
     VersionVector mark{};  // what was known to be missing at mark_ms and still is in part
     std::uint64_t mark_ms = 0;
     std::map<FolderId, FolderLag> folders{};  // `changes` is what is to be left out
@@ -197,17 +199,21 @@ struct Replica::Impl {
   std::size_t linked_members();
   Readiness fitness();
   void tick_ready();
+  void log_ready();
   void confirm();
   void offer(Peer& peer);
   void on_echo(Peer& peer);
   Readiness not_synced() const;
   std::string not_found_yet() const;
+  std::string looking_for() const;
   std::string too_far_behind(const Readiness& r) const;
   void stuck_at(const PathKey& key, std::string why, bool full = false);
   void measure_lag();
   void measure_missing();
   std::uint64_t oldest_ms(FolderId folder) const;
   bool is_behind_start() const;
+  std::set<ActorId> unready_writers() const;
+  std::uint64_t promised(FolderId folder) const;
   bool is_pending(const VersionVector& of, bool stuck_too) const;
 
   // replica_drain.cpp

@@ -49,7 +49,7 @@ inline constexpr unsigned spared_times = 5;                // that a deletion wa
 inline constexpr std::uint64_t spare_again_ms = 50;        // first for so long
 inline constexpr std::uint64_t retry_min_ms = 50, retry_max_ms = 5'000;
 inline constexpr std::uint64_t start_grace_ms =
-    3'000;  // a member not linked this long after the start is unreachable
+    3'000;  // a member not linked this long after the start, or after a majority was, is unreachable
 inline constexpr std::uint64_t hearing_ms = 60'000;  // after a loss of power: for the members to tell what they know
 inline constexpr std::uint64_t refused_ms = 10'000;  // before a refused actor is asked for again
 inline constexpr std::uint64_t offer_ms = 10'000;    // before a member that has not said that it counts on this node is told again

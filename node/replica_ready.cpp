@@ -12,14 +12,17 @@ constexpr const char* kBeenReady = "been ready";
 Readiness Replica::Impl::not_synced() const {
   Readiness r{.state = Readiness::State::stopped};
   for (const FolderId folder : options.folders) {
-    FolderLag f{.folder = folder, .changes = index.counts(folder).pending};
+    FolderLag f{.folder = folder, .changes = index.counts(folder).pending, .promised = UINT64_MAX};
     if (const auto measured = lag.folders.find(folder); measured != lag.folders.end()) {
       f.changes -= std::min(f.changes, measured->second.changes);
       f.behind_ms = f.changes > 0 ? measured->second.behind_ms : 0, f.full = measured->second.full;
+      f.promised = measured->second.promised;
     }
+    f.promised = std::min(f.promised, f.changes);
     r.folders.push_back(f);
   }
   r.missing = lag.missing;
+  r.missing_promised = lag.missing_promised;
   r.missing_ms = lag.mark.empty() ? 0 : now.mono_ms - std::min(now.mono_ms, lag.mark_ms);
   if (!why_departed().empty()) {
     r.reason = departed;
@@ -46,7 +49,11 @@ std::string Replica::Impl::not_found_yet() const {
   for (const FolderId folder : options.folders) {
     if (!scanned.contains(folder)) return "first scan under way";
   }
-  if (now.mono_ms >= started_ms + tuning::start_grace_ms) return "";
+  return now.mono_ms < started_ms + tuning::start_grace_ms ? looking_for() : "";
+}
+
+// Who begins to take readers while a member is not linked is not waited for there. Empty: all are linked.
+std::string Replica::Impl::looking_for() const {
   for (const NodeId& m : member_ids()) {
     const auto link = links.find(m);
     if (m != options.self && (link == links.end() || !link->second.greeted)) return "looking for the other members";
@@ -62,11 +69,11 @@ std::string Replica::Impl::too_far_behind(const Readiness& r) const {
     }
   }
   const ReadyLimits& most = options.limits;
-  if (r.missing > most.changes || r.missing_ms > most.behind_ms)
+  if (r.missing_promised > most.changes || (r.missing_promised > 0 && r.missing_ms > most.behind_ms))
     return fmt::format("{} changes not heard of yet, {} s behind", r.missing, r.missing_ms / 1000);
   const bool not_yet = !fit && (lag.behind_start || lag.stale);  // records may have come since
   for (const FolderLag& f : r.folders) {
-    if ((not_yet && f.changes > 0) || f.changes > most.changes || f.behind_ms > most.behind_ms)
+    if ((not_yet && f.changes > 0) || f.promised > most.changes || (f.promised > 0 && f.behind_ms > most.behind_ms))
       return fmt::format("{} files on their way, {} s behind", f.changes, f.behind_ms / 1000);
   }
   return "";
@@ -102,8 +109,13 @@ Readiness Replica::Impl::fitness() {
   const auto linked = 1 + linked_members();
   if (linked == 1 && known.size() >= 2 && !index.meta(kBeenReady))  // two may go on without each other, but not begin
     return is(State::starting, "it has not caught up with the cluster yet, and no member is linked");
-  if (!options.limits.without_majority && known.size() >= 3 && linked * 2 <= known.size())
+  if (!options.limits.without_majority && known.size() >= 3 && linked * 2 <= known.size()) {
+    cut_off_ms = now.mono_ms;
     return is(State::cut_off, "linked to less than a majority of the members");
+  }
+  if (cut_off_ms && now.mono_ms < *cut_off_ms + tuning::start_grace_ms) {
+    if (std::string why = looking_for(); !why.empty()) return is(State::catching_up, std::move(why));
+  }
   if (std::string why = too_far_behind(r); !why.empty()) return is(State::catching_up, std::move(why));
   if (draining.phase == DrainView::Phase::spreading)
     return is(State::draining, "waiting until another member has everything");
@@ -115,6 +127,7 @@ Readiness Replica::Impl::fitness() {
 // then is here.
 void Replica::Impl::tick_ready() {
   readiness = fitness();
+  if (fit && !readiness.takes_readers() && lag.stale) measure_lag(), readiness = fitness();
   const bool is_fit = readiness.takes_readers();
   if (is_fit != fit) {
     fit = is_fit;
@@ -135,6 +148,15 @@ void Replica::Impl::tick_ready() {
   if (fit && !confirmed) confirm();
   if (fit && confirmed && !index.meta(kBeenReady)) index.put_meta(kBeenReady, "1");
   if (fit && !confirmed) readiness.state = Readiness::State::catching_up, readiness.reason = "telling the other members";
+  log_ready();
+}
+
+// Once, whatever it is unready for one after another.
+void Replica::Impl::log_ready() {
+  const bool ready = readiness.takes_readers();
+  if (ready == logged_ready) return;
+  logged_ready = ready;
+  effects.push_back(LogLine{false, ready ? "readers may come" : "readers may not come: " + readiness.reason});
 }
 
 void Replica::Impl::confirm() {
@@ -188,9 +210,32 @@ void Replica::Impl::measure_lag() {
     FolderLag& f = lag.folders[folder];
     for (const auto& [key, full] : stuck) f.changes += key.folder == folder, f.full += full && key.folder == folder;
     f.behind_ms = index.counts(folder).pending == 0 ? 0 : now.mono_ms - oldest_ms(folder);
+    f.promised = promised(folder);
   }
   if (!confirmed) lag.behind_start = is_behind_start();
   measure_missing();
+}
+
+// Linked members that take no readers themselves. Nobody was promised what they have written, so it makes no other unready: with a large
+// tree that a member brings along when it comes, or comes back, none of all would be ready until it is everywhere.
+std::set<ActorId> Replica::Impl::unready_writers() const {
+  std::set<ActorId> out;
+  for (const auto& [node, peer] : links) {
+    if (peer.greeted && !peer.ready && !peer.actor.is_zero()) out.insert(peer.actor);
+  }
+  return out;
+}
+
+// How much of what is on its way was written by others than these, as far as it is looked through.
+std::uint64_t Replica::Impl::promised(FolderId folder) const {
+  const std::set<ActorId> unready = unready_writers();
+  if (unready.empty()) return UINT64_MAX;
+  std::uint64_t others = 0;
+  for (const std::string& path : index.pending(folder, "", tuning::pending_seen_max)) {
+    const auto entry = index.get(folder, path);
+    others += !entry || !entry->live || !unready.contains(entry->live->dot.actor);
+  }
+  return others;
 }
 
 // Whether something is not on disk yet that this index or a peer had when they were linked, large or not.
@@ -247,7 +292,8 @@ void Replica::Impl::measure_missing() {
   for (const auto& [node, peer] : links) {
     for (const ActorId& actor : peer.leads) known.raise(actor, peer.vector.get(actor));
   }
-  lag.missing = 0;
+  lag.missing = lag.missing_promised = 0;
+  const std::set<ActorId> unready = unready_writers();
   VersionVector missing;
   for (const auto& e : known.entries()) {
     const auto refused = refused_until.find(e.actor);
@@ -255,6 +301,7 @@ void Replica::Impl::measure_missing() {
     const std::uint64_t have = own.get(e.actor);
     if (e.seq <= have) continue;
     lag.missing += e.seq - have;
+    if (!unready.contains(e.actor)) lag.missing_promised += e.seq - have;
     missing.raise(e.actor, e.seq);
   }
   VersionVector left;  // of the mark: what is here, or went with the only member that knew of it, is missing no longer

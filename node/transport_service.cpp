@@ -252,7 +252,15 @@ void LinkTransport::link_connected(LinkConnection& link) {
   if (found == peers_.end() || found->second.link != who.id) return;
   found->second.passed_over = 0;
   found->second.reported.clear();
+  call_again(who.node);
   handler_.link_up(who.node);
+}
+
+// What had cut this node off from one member had likely cut it off from the others, too: they are not left to their back-off.
+void LinkTransport::call_again(const NodeId& but) {
+  for (auto& [node, peer] : peers_) {
+    if (node != but && peer.dialler.rounds() > 0 && !live(peer.link) && !live(peer.unproven)) peer.dialler.restart(now_, {});
+  }
 }
 
 void LinkTransport::link_message(LinkConnection& link, Lane lane, BytesView message) {

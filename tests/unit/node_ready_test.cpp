@@ -312,6 +312,53 @@ TEST_F(CutOff, one_that_returns_needs_every_file) {
   EXPECT_EQ(of(0).state, State::ready) << of(0).reason;
 }
 
+// The other would confirm uploads without it, for as long as it is not linked.
+TEST_F(CutOff, one_that_returns_looks_for_all_members_first) {
+  start();
+  farm_.cut(0, 1), farm_.cut(0, 2);
+  farm_.advance(60'000);
+  farm_.link(0, 1);
+  farm_.run();
+  farm_.advance(1'000);
+  EXPECT_EQ(of(0).state, State::catching_up);
+  EXPECT_EQ(of(0).reason, "looking for the other members");
+  farm_.link(0, 2);
+  farm_.run();
+  farm_.advance(300);
+  EXPECT_EQ(of(0).state, State::ready) << of(0).reason;
+}
+
+TEST_F(CutOff, one_that_returns_waits_for_no_dead_member) {
+  start();
+  farm_.cut(0, 1), farm_.cut(0, 2);
+  farm_.advance(60'000);
+  farm_.link(0, 1);
+  farm_.run();
+  farm_.advance(4'000);
+  EXPECT_EQ(of(0).state, State::ready) << of(0).reason;
+}
+
+TEST_F(CutOff, what_one_brings_that_takes_no_readers_makes_no_other_unready) {
+  start();
+  farm_.cut(0, 1), farm_.cut(0, 2);
+  upload_many(0, 100, 300 * 1024);
+  farm_.advance(60'000);
+  bool ready = true;
+  farm_.held = [&](const ReplicaFarm::Packet& p) {
+    ready = ready && of(1).takes_readers() && of(2).takes_readers();
+    return p.is<Piece>();
+  };
+  farm_.upload(1, "for 0", std::string(300 * 1024, 'x'));
+  farm_.link_all();
+  farm_.advance(300);
+  ASSERT_EQ(of(0).state, State::catching_up);
+  EXPECT_EQ(of(1).state, State::ready) << of(1).reason;
+  EXPECT_EQ(of(2).state, State::ready) << of(2).reason;
+  EXPECT_TRUE(ready);
+  EXPECT_EQ(of(1).folders.at(0).changes, 100u);
+  EXPECT_EQ(of(2).folders.at(0).changes, 101u);
+}
+
 // What only a member knew of that is gone now must not age what another one has just written.
 TEST_F(CutOff, what_a_member_took_along_is_not_missing_any_more) {
   start();

@@ -100,6 +100,23 @@ TEST_F(TransportTest, ASilentPeerIsGivenUpWithinTenSeconds) {
   EXPECT_TRUE(a_.linked[b_.id()]);
 }
 
+// Between its link with one and the next call to another a node would serve readers of whom the other knows nothing.
+TEST_F(TransportTest, ALinkThatComesUpHasTheOthersCalledAtOnce) {
+  Node c{3};
+  start({&a_, &b_, &c});
+  relay_ = std::make_unique<Relay>(port_of(c.address()));
+  relay_->cut = true;
+  a_.transport->set_peers({b_.as_peer({}), c.as_peer({relay_->address()})});
+  c.transport->set_peers({a_.as_peer({})});
+  skip(seconds(20));
+  while (a_.transport->service(now()) - now() < seconds(3)) skip(milliseconds(50));  // its next call is so far away
+  relay_->cut = false;
+  b_.transport->set_peers({a_.as_peer({a_.address()})});
+  ASSERT_TRUE(until([&] { return a_.linked[b_.id()]; }, seconds(2)));
+  EXPECT_TRUE(until([&] { return a_.linked[c.id()] && c.linked[a_.id()]; }, seconds(1)));
+  nodes_.clear();
+}
+
 TEST_F(TransportTest, ASilentPeerThatOwesAnAcknowledgementIsGivenUpSooner) {
   link_through_relay(a_, b_);
   skip(seconds(30));
