@@ -127,6 +127,7 @@ class FolderRunner {
   std::chrono::seconds reopen_{0};  // after which one that has stopped is tried again
   unsigned stops_ = 0;
   bool scanning_ = false, accept_scan_ = false;
+  bool in_vain_ = false;  // a scan that was not over told of changes while the folder still counted as stopped: another finds them
   bool scan_awaited_ = true;  // the replica waits for the end of one: the first, or by changed rules
   std::size_t in_flight_ = 0, scan_in_flight_ = 0;
   std::deque<Look> scan_looks_;

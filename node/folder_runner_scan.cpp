@@ -89,6 +89,7 @@ void FolderRunner::scanned(ScanSlice slice, const ScanRequest& request) {
   }
   switch (slice.state) {
     case ScanSlice::State::more:
+      in_vain_ |= !stopped_.empty() && !slice.looks.empty();
       break;
     case ScanSlice::State::emptied:
     case ScanSlice::State::missing:
@@ -103,6 +104,8 @@ void FolderRunner::scanned(ScanSlice slice, const ScanRequest& request) {
         stopped_.clear();
         resuming_ = false;
         tell_(FolderStopped{options_.id, ""});
+        if (in_vain_) request_scan("", "");
+        in_vain_ = false;
         periodic_.set(Clock::now() + options_.rescan);
       }
       break;

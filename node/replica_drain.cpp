@@ -59,6 +59,9 @@ bool Replica::Impl::has_all_of(const Settling& settling) const {
   if (!version_queue.empty() || !version_jobs.empty() || !later_versions.empty()) return false;
   if (std::any_of(fetches.begin(), fetches.end(), fetching)) return false;
   const auto works_here = [this](FolderId folder) { return !stopped.contains(folder) && scanned.contains(folder); };
+  // A path that is held here shows something else, or nothing.
+  const auto holds = [this](FolderId folder) { return index.counts(folder).unapplied + index.counts(folder).unpublished > 0; };
+  if (std::any_of(settling.folders.begin(), settling.folders.end(), holds)) return false;
   return std::all_of(options.folders.begin(), options.folders.end(), works_here) && !is_pending(settling.vector, true);
 }
 

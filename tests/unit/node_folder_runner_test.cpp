@@ -31,7 +31,9 @@ class FolderRunnerTest : public ::testing::Test {
     options.looks_as_of = [] { return std::uint64_t{0}; };
     options.recovering = [] { return false; };
     options.slot = slot_;
-    runner_ = new (place_) FolderRunner(std::move(options), loop_, executor_, *index_, *kv_, [](Event) {});
+    runner_ = new (place_) FolderRunner(std::move(options), loop_, executor_, *index_, *kv_, [this](Event e) {
+      if (told_) told_(std::move(e));
+    });
     runner_->start();
   }
   virtual void prepare(FileSystem&) {}  // what an earlier run left
@@ -50,6 +52,7 @@ class FolderRunnerTest : public ::testing::Test {
   Loop loop_;
   Executor executor_{2};
   FolderRunner* runner_ = nullptr;
+  std::function<void(Event)> told_;
   alignas(FolderRunner) unsigned char place_[sizeof(FolderRunner)];
 };
 
@@ -86,6 +89,33 @@ TEST_F(FolderRunnerTest, a_paused_folder_is_closed_when_its_jobs_have_ended) {
   runner_->resume(false);
   EXPECT_TRUE(runner_->open());
   EXPECT_TRUE(runner_->paused()) << "until it has been scanned";
+  destroy();
+}
+
+// More than one slice of a scan: what is told before the last one is told of a folder that still counts as stopped.
+TEST_F(FolderRunnerTest, all_that_came_while_it_was_paused_is_told_after_the_pause) {
+  constexpr std::size_t kFiles = 5000;
+  std::set<std::string> heard;
+  bool stopped = false, over = false;
+  told_ = [&](Event e) {
+    if (const auto* s = std::get_if<FolderStopped>(&e)) stopped = !s->reason.empty();
+    if (const auto* o = std::get_if<Observed>(&e); o && !stopped) heard.insert(o->observation.path);
+    if (std::get_if<ScanFinished>(&e)) over = true;
+  };
+  loop_.before_wait([&] {
+    if (runner_->closed()) loop_.stop();
+  });
+  runner_->pause();
+  loop_.run();
+  const auto fs = *open_file_system(path_);
+  for (std::size_t i = 0; i < kFiles; ++i) ASSERT_TRUE(fs->open_write("f" + std::to_string(i)));
+  loop_.before_wait([&] {
+    if (over) loop_.stop();
+  });
+  runner_->resume(false);
+  loop_.run();
+  heard.erase(std::string(kRootPath));
+  EXPECT_EQ(heard.size(), kFiles);
   destroy();
 }
 
