@@ -239,6 +239,7 @@ bool FolderRunner::is_noticed(WatchEvent& e) const {
   if (rules_->empty()) return true;
   const bool ignored = rules_->ignores(e.path, e.directory);
   const bool from_ignored = e.kind == Kind::moved && rules_->ignores(e.from, e.directory);
+  if (e.kind == Kind::vanished && ignored) return index_.get(options_.id, e.path).has_value();  // it may have kept out a version of others
   if (e.kind != Kind::moved || ignored == from_ignored) return !ignored;
   if (ignored) {
     e.kind = Kind::vanished;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -16,7 +17,10 @@ bool is_present(const PathEntry& entry) { return entry.disk && entry.disk->state
 
 FolderMode Replica::Impl::mode(FolderId folder) const {
   const auto it = options.modes.find(folder);
-  return it == options.modes.end() ? FolderMode::send_receive : it->second;
+  const FolderMode mode = it == options.modes.end() ? FolderMode::send_receive : it->second;
+  if (planted(Fault::receiver_publishes) && mode == FolderMode::receive_only) return FolderMode::send_receive;
+  if (planted(Fault::sender_takes_over) && mode == FolderMode::send_only) return FolderMode::send_receive;
+  return mode;
 }
 
 // ---- ignored paths
@@ -29,7 +33,7 @@ bool Replica::Impl::has_rules(FolderId folder) const {
 
 bool Replica::Impl::is_ignored(FolderId folder, const std::string& path, Kind kind) const {
   const auto it = rules.find(folder);
-  return it != rules.end() && it->second->ignores(path, kind == Kind::directory);
+  return it != rules.end() && it->second->ignores(path, kind == Kind::directory) && !planted(Fault::ignored_is_synced);
 }
 
 // As what it is on the others or as what it is here: neither is then made, replaced or removed.
@@ -52,7 +56,9 @@ bool Replica::Impl::has_only_held(const PathKey& directory) const {
   for (std::string after;;) {
     const auto part = index.below(directory.folder, directory.path, after, kSweepEntries);
     for (const auto& [path, entry] : part) {
-      const bool stays = entry.held != Held::no || is_ignored(directory.folder, path, entry);
+      // What is a directory for as long as something is in it is judged by that.
+      const bool idle = is_present(entry) && entry.disk->state.content.kind == Kind::directory && (!entry.live || entry.live->content.kind == Kind::deleted);
+      const bool stays = entry.held != Held::no || idle || is_ignored(directory.folder, path, entry);
       if (is_present(entry) && !stays) return false;
       found |= is_present(entry);
     }
@@ -65,17 +71,43 @@ bool Replica::Impl::has_only_held(const PathKey& directory) const {
 void Replica::Impl::hold_for_good(const PathKey& directory) {
   auto entry = index.get(directory.folder, directory.path);
   if (!entry) return;
-  entry->held = Held::ignored;
+  entry->held = Held::kept;
   index.put(directory.folder, directory.path, *entry);
   retries.erase(directory);
   no_problem(directory);
   log(false, directory.path + ": deleted elsewhere; here it stays, for it has entries that are not synced");
 }
 
+// One that is held so, and nothing has changed in it.
+bool Replica::Impl::is_still_kept(const PathKey& key, const PathEntry& entry) const {
+  if (entry.held != Held::kept || !entry.live || entry.live->content.kind == Kind::directory || !is_present(entry)) return false;
+  return entry.disk->state.content.kind == Kind::directory && has_only_held(key);
+}
+
 // Something in it was removed: perhaps that was the last.
 void Replica::Impl::wake_directory(FolderId folder, const std::string& path) {
-  const auto entry = index.get(folder, path);
-  if (entry && entry->held == Held::ignored && !hold_back({folder, path}, *entry)) start_work(folder, path);
+  auto entry = index.get(folder, path);
+  if (!entry || entry->held != Held::kept) return;
+  entry->held = Held::no;
+  index.put(folder, path, *entry);
+  start_work(folder, path);
+}
+
+// The index knows an ignored path only where others have a version for its place: what is there keeps that out.
+void Replica::Impl::take_ignored(const PathKey& key, const Observation& o, PathEntry& entry) {
+  const bool wanted = entry.live && entry.live->content.kind != Kind::deleted && !is_ignored(key.folder, key.path, entry.live->content.kind);
+  // What was a version once is none any more: nobody finds those bytes here, and when the path is synced again it is somebody's new file.
+  const bool changed = is_present(entry) && entry.disk->dot.seq > 0 && o.state == Observation::State::present &&
+                       entry.disk->state.content.hash != o.disk.content.hash;
+  if (o.state == Observation::State::present && wanted)
+    entry.disk = OnDisk{o.disk, {}, {}, {}};
+  else if (changed)
+    entry.disk.reset();
+  else if (o.state == Observation::State::absent && entry.held == Held::ignored && entry.disk)
+    entry.disk.reset();
+  else
+    return;
+  index.put(key.folder, key.path, entry);
 }
 
 void Replica::Impl::on_rules(FolderId folder, std::shared_ptr<const IgnoreRules> changed) {
@@ -95,6 +127,8 @@ Held Replica::Impl::due_hold(FolderId folder, const std::string& path, const Pat
   if (is_ignored(folder, path, entry)) return Held::ignored;
   // It may have been removed while it was ignored: the scan by the new rules tells (release).
   if (entry.held == Held::ignored && rules_unsettled.contains(folder)) return Held::ignored;
+  if (is_still_kept({folder, path}, entry)) return Held::kept;
+  if (entry.behind() && is_below_unpublished(folder, path)) return Held::unapplied;
   const bool behind = mode(folder) == FolderMode::send_only && entry.behind();
   return behind && node_of(entry.live->dot.actor) != options.self ? Held::unapplied : Held::no;
 }
@@ -169,6 +203,7 @@ void Replica::Impl::sweep() {
     for (const auto& [path, entry] : part) {
       const bool other = entry.held != Held::ignored && due_hold(folder, path, entry) == Held::ignored;
       if (other || (pass.release && entry.held == Held::ignored)) hold_back({folder, path}, entry);
+      if (pass.release && entry.held == Held::kept) wake_directory(folder, path);
     }
     if (!part.empty()) {
       pass.cursor = part.back().first;
@@ -204,6 +239,34 @@ void Replica::Impl::keep_unpublished(FolderId folder, const Observation& o, Path
   heal_unpublished(entry);
   index.put(folder, o.path, entry);
   path_changed(folder, o.path);
+}
+
+// Where a directory above it should be is a file that was made here, and stays.
+bool Replica::Impl::is_below_unpublished(FolderId folder, const std::string& path) const {
+  if (mode(folder) != FolderMode::receive_only || index.counts(folder).unpublished == 0 || path == kRootPath) return false;
+  for (std::string_view above = parent_path(path); !above.empty(); above = parent_path(above)) {
+    const auto entry = index.get(folder, above);
+    if (entry && entry->held == Held::unpublished && is_present(*entry) && entry->disk->state.content.kind != Kind::directory) return true;
+  }
+  return false;
+}
+
+// That file may have gone.
+void Replica::Impl::wake_below(FolderId folder, const std::string& directory) {
+  if (mode(folder) != FolderMode::receive_only || index.counts(folder).unapplied == 0) return;
+  for (std::string after = directory;;) {
+    const auto part = index.held(folder, after, kSweepEntries);
+    for (const std::string& path : part) {
+      if (!path.starts_with(directory + "/")) return;
+      auto entry = index.get(folder, path);
+      if (!entry || entry->held != Held::unapplied || due_hold(folder, path, *entry) != Held::no) continue;
+      entry->held = Held::no;
+      index.put(folder, path, *entry);
+      start_work(folder, path);
+    }
+    if (part.empty()) return;
+    after = part.back();
+  }
 }
 
 // The same as elsewhere, but for times, which then are set.

@@ -315,6 +315,10 @@ struct Replica::Impl {
   bool hold_back(const PathKey& key, const PathEntry& entry);
   bool has_only_held(const PathKey& directory) const;
   void hold_for_good(const PathKey& directory);
+  bool is_still_kept(const PathKey& key, const PathEntry& entry) const;
+  bool is_below_unpublished(FolderId folder, const std::string& path) const;
+  void wake_below(FolderId folder, const std::string& directory);
+  void take_ignored(const PathKey& key, const Observation& o, PathEntry& entry);
   void wake_directory(FolderId folder, const std::string& path);
   bool is_withheld(const PathKey& key, const std::optional<PathEntry>& entry) const;
   bool never_shows(FolderId folder, const std::string& path, const Dot& dot) const;

@@ -30,15 +30,24 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
   if (is_ignored(key, observation, entry)) {
     forget_intents(key);
     drop_awaited(key);
-    hold_back(key, entry);
+    take_ignored(key, observation, entry);
+    if (!hold_back(key, entry)) looked_at(key);
     return no_problem(key);
+  }
+  const bool changed = observation.state == Observation::State::present && !(entry.disk && entry.disk->state == observation.disk);
+  if (!changed && observation.state != Observation::State::absent && is_still_kept(key, entry)) return no_problem(key);
+  if (entry.held == Held::kept) {  // perhaps nothing is in it any more
+    entry.held = Held::no;
+    index.put(folder, path, entry);
   }
   if (entry.held == Held::ignored) release(key, observation, entry);
   if (!judge_leftover(key, observation, entry) && !is_our_doing(key, observation, entry))
     take_observation(key, observation, entry);
   unsure.reset();
   // What is there may be known only when the members have told: an apply would find it changed, again and again.
-  const bool waits = index.distrusts_any() && index.is_distrusted(folder, path);
+  bool waits = index.distrusts_any() && index.is_distrusted(folder, path);
+  // What could not be done is not done now because nothing has changed.
+  waits = waits || (!changed && retries.contains(key) && !awaited.contains(key));
   if (!publishing.contains(key) && !waits) looked_at(key);
 }
 

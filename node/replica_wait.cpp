@@ -24,6 +24,7 @@ void Replica::Impl::on(Peer& peer, Probe& m) {
 }
 
 void Replica::Impl::path_changed(FolderId folder, const std::string& path) {
+  wake_below(folder, path);
   bool flush = false;
   for (auto& [key, p] : probes) {
     if (p.durable_batch != 0 || p.probe.folder != folder || p.probe.path != path) continue;

@@ -32,6 +32,10 @@ enum class Fault : std::uint8_t {
   known_is_had,        // a member that knows of a version counts as one that shows it
   durable_at_once,     // what is shown counts as durable
   records_are_enough,  // who knows of all versions counts as one that has all bytes
+  // what is held back
+  receiver_publishes,  // a folder that only receives publishes what is changed in it
+  sender_takes_over,   // one that only sends takes over what others wrote
+  ignored_is_synced,   // rules are read and not followed
   // the folder
   not_looked_again,        // what came out of an exchange is taken for what was expected
   limbo_skipped,           // a replaced file is removed though somebody may still write to it

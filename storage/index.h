@@ -25,10 +25,11 @@ struct OnDisk {
 // Why the tree of this node is not brought to the live version of a path.
 enum class Held : std::uint8_t {
   no = 0,
-  ignored = 1,      // by a rule; or it is a directory deleted elsewhere that has something ignored in it
+  ignored = 1,      // by a rule
   unapplied = 2,    // a send-only folder: what others wrote is not taken over
   unpublished = 3,  // a receive-only folder: what was changed here is not a version. `disk` is what is there, also where that is
                     // nothing; its dot is zero, its context that of the version that was there, this one's dot included
+  kept = 4,         // a directory that is none any more elsewhere and has something held in it
 };
 
 // All that a node knows of one path.

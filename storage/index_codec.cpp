@@ -211,7 +211,7 @@ std::optional<NamedEntry> decode_entry(FolderId folder, BytesView key, BytesView
   if (flags & kDisk) out.entry.disk = read_disk(r, flags, out.entry.live);
   if (flags & kHeld) {
     out.entry.held = static_cast<Held>(r.u8());
-    if (out.entry.held == Held::no || out.entry.held > Held::unpublished) return std::nullopt;
+    if (out.entry.held == Held::no || out.entry.held > Held::kept) return std::nullopt;
   }
   out.path = *std::move(path);
   return r.done() ? std::optional(std::move(out)) : std::nullopt;

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "protocol/ignore.h"
+
 namespace syncline::sim {
 namespace {
 
@@ -282,6 +284,9 @@ std::vector<Notice> Application::run(const Step& step, std::uint64_t at_us) {
       break;
     case Verb::put:
       write(step.path, step.to + "\n");
+      break;
+    case Verb::ignore:
+      save(std::string(kIgnoreFile), rules_of(step.to));
       break;
     case Verb::save:
       save(step.path, fresh_bytes(size));

@@ -191,6 +191,7 @@ void Asks::judge(Node& node, const Wait& wait, const WaitView& view) {
   if (!only_by(node.number(), wait.path)) return;
   for (const auto& other : nodes_) {
     if (std::find(view.have.begin(), view.have.end(), node_id(other->number())) == view.have.end()) continue;
+    if (other->is_being_written(wait.path)) continue;  // anew, since it had it
     const bool same_power = other->power_losses() == wait.power_losses[other->number()];
     if (same_power && !shows_no_older(*other, node.number(), wait.path, wait.state, wait.writes))
       world_.violation("honest answers", fmt::format("{} says that {} has {}, and it has not", node.name(),

@@ -1,4 +1,5 @@
 #pragma once
+#include "node/folder_mode.h"
 #include "protocol/messages.h"
 #include "storage/index.h"
 #include "tests/sim/world.h"
@@ -18,13 +19,15 @@ struct ConflictView {
 struct NodeView {
   std::string name;
   std::size_t number = 0;
+  FolderMode mode = FolderMode::send_receive;
+  std::uint64_t rules_since_us = 0;  // when it began to go by the ignore rules that it has
   Tree tree;
   std::vector<ConflictView> conflicts;  // resolved ones too
   std::vector<std::string> log;         // every live entry of every actor, as text, sorted
   std::vector<std::string> strays;      // what it keeps in .syncline and nobody needs
 };
 
-void check_all(World& world, const std::vector<NodeView>& nodes);
+void check_all(World& world, std::vector<NodeView> nodes);
 
 // Watches every version that leaves a node: no two versions may have one dot, and nobody may claim what he does
 // not hold.
@@ -37,6 +40,7 @@ class DotRegister {
 
  private:
   bool lacks_what_overwrote(const Index& index, const Record& r) const;
+  bool lacks_what_overwrote(const Index& index, const Conflict& c) const;
 
   std::map<Dot, LogItem> seen_;
 };

@@ -35,6 +35,8 @@ Schedule without_leases(std::uint64_t seed) {
 
 Schedule rare(std::uint64_t seed) { return make_fair(make_rare_schedule(seed)); }
 
+Schedule held(std::uint64_t seed) { return make_fair(make_held_schedule(seed)); }
+
 // Uploads of one node, each asked for at once; the others are slow to have them, and lose their power in the
 // end.
 Schedule asking(std::uint64_t seed) {
@@ -134,6 +136,9 @@ constexpr Planted kPlanted[] = {
     {"known_is_had", Fault::known_is_had, "honest answers", 300, asking},
     {"durable_at_once", Fault::durable_at_once, "durability", 300, asking_power_cuts},
     {"records_are_enough", Fault::records_are_enough, "honest answers", 1000, asking},
+    {"receiver_publishes", Fault::receiver_publishes, "a receiver publishes nothing", 100, held},
+    {"sender_takes_over", Fault::sender_takes_over, "a sender keeps to itself", 100, held},
+    {"ignored_is_synced", Fault::ignored_is_synced, "ignored paths are left alone", 100, held},
     {"not_looked_again", Fault::not_looked_again, "no lost write", 100, ambushes},
     {"limbo_skipped", Fault::limbo_skipped, "no lost write", 50, without_leases},
     {"directory_emptied", Fault::directory_emptied, "no lost write", 200},

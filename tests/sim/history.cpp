@@ -30,7 +30,12 @@ void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& pa
     writes_[i].of_untold |= writes_[i].node == node && writes_[i].path == path;
   writes_.push_back(
       {.id = writes_.size(), .at_us = at_us, .node = node, .path = path, .before = std::move(before),
-                     .after = std::move(after), .racing = racing_, .of_untold = of_untold, .unwatched = unwatched_});
+                     .after = std::move(after), .racing = racing_, .of_untold = of_untold,
+                     .unpublished = receive_only_.contains(node), .unwatched = unwatched_});
+}
+
+void History::reverted(std::size_t node, const std::string& path) {
+  for (Write& w : writes_) w.forgiven |= w.node == node && w.path == path;
 }
 
 void History::half_written(std::size_t node, const std::string& path, const std::string& bytes) {

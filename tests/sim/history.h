@@ -46,6 +46,7 @@ struct Write {
   bool racing = false;          // in the midst of an apply: the mode may come out as the other's
   bool of_untold = false;       // a removal of what an apply had made as the node was killed: it cannot know
   bool by_crash = false;        // nobody wrote it: the disk shows it after a loss of power
+  bool unpublished = false;     // in a folder that only receives
   bool unwatched = false;       // the node was down, or its folder paused
   bool imaged_untold = false;   // a restored image has it, and the index with it does not: it is published once more
 };
@@ -59,6 +60,9 @@ class History {
 
   void set_racing(bool on) { racing_ = on; }
   void set_unwatched(bool on) { unwatched_ = on; }
+  void set_receive_only(std::size_t node) { receive_only_.insert(node); }
+  // An administrator gave up what was done here on this node.
+  void reverted(std::size_t node, const std::string& path);
   // What this node has removed and cannot know of: `forgot` says so of a path and what was there.
   void removed_unknown(std::size_t node, const std::function<bool(const std::string& path, const State& before)>& forgot);
   // The node is killed, and what it made at these paths it has not been told.
@@ -107,6 +111,7 @@ class History {
   std::vector<const std::string*> contents_;
   std::vector<Write> writes_;
   bool racing_ = false, unwatched_ = false;
+  std::set<std::size_t> receive_only_;
   std::map<std::size_t, std::set<std::string>> untold_;
   std::map<std::size_t, std::size_t> killed_at_;  // by number of writes
   std::set<std::pair<std::string, State>> let_go_;

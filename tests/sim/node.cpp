@@ -36,6 +36,9 @@ Node::Node(World& world, std::size_t number, Network& network)
       kv_(make_memory_kv()) {
   skew_ms_ = either_way(random_, world.weather.skew_ms_max);
   drift_ppm_ = either_way(random_, world.weather.drift_ppm_max);
+  if (world.weather.send_only == number + 1) mode_ = FolderMode::send_only;
+  if (world.weather.receive_only == number + 1) mode_ = FolderMode::receive_only;
+  if (mode_ == FolderMode::receive_only && world.weather.modes_end == 0) world.history.set_receive_only(number);
   set_up_disk(std::make_unique<MemoryFileSystem>(disk_clock()));
   const Status marked = Folder::create_marker(*disk_, folder_identity());
   if (!marked) world.violation("setup", marked.error().message);
@@ -94,6 +97,7 @@ void Node::feed(const Event& event) {
   std::vector<Effect> effects = p.replica->step(event, now());
   const auto batch = p.index->commit();
   if (!batch) return world_.violation("index", batch.error().message);
+  p.replica->committed(*batch);
   if (crash_armed_ && random_.chance(100)) return die();  // between the commit and the effects
   if (kv_->applied() > kv_->durable()) plan_group(world_.weather.sync_ms * 1000);
   carry_out(std::move(effects));
@@ -196,7 +200,11 @@ void Node::start_job(FileJob job) {
     if (world_.trace_on) world_.trace(fmt::format("{} job {} done: {}", name_, job.id, to_text(outcome)));
     applying_.clear();
     ambush_in_ = 0;
-    return [this, id = job.id, outcome = std::move(outcome)] { feed(FileDone{id, outcome}); };
+    const bool rules = apply && apply->request.path == kIgnoreFile;
+    return [this, rules, id = job.id, outcome = std::move(outcome)] {
+      feed(FileDone{id, outcome});
+      if (rules && process_) read_rules(false);
+    };
   });
 }
 
@@ -268,6 +276,22 @@ void Node::resolve(const std::string& path, bool restore) {
     }
     return feed(Tick{});
   }
+}
+
+void Node::revert(const std::string& asked) {
+  const std::string path = asked == "." ? "" : asked;
+  if (!process_ || mode_ != FolderMode::receive_only || !process_->scanned || process_->paused) return;
+  for (const HeldView& held : process_->replica->held(1, SIZE_MAX)) {
+    if (held.held == Held::unpublished && is_below(held.path, path)) world_.history.reverted(number_, held.path);
+  }
+  if (process_->replica->revert(1, path, now())) feed(Tick{});
+}
+
+void Node::end_mode() {
+  if (mode_ == FolderMode::send_receive) return;
+  mode_ = FolderMode::send_receive;
+  crash_by_power_ = false;
+  if (process_) die();
 }
 
 bool Node::idle() const {

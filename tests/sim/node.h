@@ -36,6 +36,10 @@ class Node {
   void finish_holds();
   void feed(const Event& event);
   void resolve(const std::string& path, bool restore);
+  void revert(const std::string& path);
+  // It sends and receives from now on, whatever it did before.
+  void end_mode();
+  FolderMode mode() const { return mode_; }
   void jump_clock(std::int64_t ms) { jump_ms_ += ms; }
   void lose_events(std::uint64_t ms);
   void disk_full(std::uint64_t ms);
@@ -92,6 +96,8 @@ class Node {
     bool paused = false;
     std::size_t under_way = 0;    // looks and jobs
     std::size_t first_looks = 0;  // of the first scan, not told yet
+    std::size_t first_scans = 0;  // and those that were ordered like it, for changed rules or after a pause, not over yet
+    std::shared_ptr<const IgnoreRules> rules = std::make_shared<IgnoreRules>();
     std::map<std::string, Strand> strands;
     std::uint64_t tick_at_us = UINT64_MAX;
     bool group_planned = false;
@@ -115,6 +121,8 @@ class Node {
             unsigned attempts = 0, bool asked = false);
   void look_below(const std::string& path);
   std::vector<std::string> all_paths();
+  bool is_noticed(const std::string& path);
+  void read_rules(bool at_start);
   void first_scan();
   void first_scan_over();
   void scan_slice(std::shared_ptr<std::vector<std::string>> paths, std::size_t from, bool at_start);
@@ -145,6 +153,9 @@ class Node {
   std::string name_;
   Network& network_;
   Random random_;
+  FolderMode mode_ = FolderMode::send_receive;
+  std::string rules_text_;
+  std::uint64_t rules_since_us_ = 0;
   std::int64_t skew_ms_ = 0, jump_ms_ = 0, drift_ppm_ = 0;
   std::unique_ptr<MemoryFileSystem> disk_;
   std::unique_ptr<MemoryKv> kv_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/ignore_file.h"
 #include "tests/sim/node.h"
 
 namespace syncline::sim {
@@ -35,6 +36,7 @@ void Node::look(const std::string& path, bool force, std::uint64_t delay_us, boo
       if (lost) return;
       if (o.state != Observation::State::unchanged) world_.last_activity_us = world_.queue.now_us();
       feed(Observed{1, o, as_of, asked});
+      if (process_ && o.path == kIgnoreFile) read_rules(false);
     };
   });
 }
@@ -48,14 +50,42 @@ void Node::look_below(const std::string& path) {
 // What is on the disk, and what the index believes to be there.
 std::vector<std::string> Node::all_paths() {
   std::set<std::string> out{std::string(kRootPath)};
-  for (const auto& [path, shown] : read_tree(*disk_, world_.history)) out.insert(path);
+  const IgnoreRules& rules = *process_->rules;
+  for (const auto& [path, shown] : read_tree(*disk_, world_.history)) {
+    if (!rules.ignores(path, shown.state.type == FileType::directory)) out.insert(path);
+  }
   for (const auto& [path, entry] : process_->index->below(1, "", "", SIZE_MAX)) {
-    if (entry.disk && entry.disk->state.present()) out.insert(path);
+    if (entry.disk && entry.disk->state.present() && !rules.ignores(path, entry.disk->state.content.kind == Kind::directory)) out.insert(path);
   }
   return {out.begin(), out.end()};
 }
 
+bool Node::is_noticed(const std::string& path) {
+  if (process_->rules->empty()) return true;
+  const auto stat = disk_->app_stat(path);
+  if (!stat && process_->index->get(1, path)) return true;
+  return stat ? !process_->rules->ignores(path, stat->type == FileType::directory) : !process_->rules->ignores_both(path);
+}
+
+// At the start, and after every look at the file and every apply of it. A scan follows changed ones.
+void Node::read_rules(bool at_start) {
+  in_call_ = true;
+  const auto text = read_ignore_file(*disk_);
+  in_call_ = false;
+  if (died_in_call()) return;
+  if (!text) {  // a fault of the disk
+    later(kBusyAgainUs, [this] { read_rules(false); });
+    return;
+  }
+  if (process_->rules->text() == *text) return;
+  process_->rules = std::make_shared<IgnoreRules>(IgnoreRules::parse(*text));
+  if (std::exchange(rules_text_, *text) != *text) rules_since_us_ = world_.queue.now_us();
+  feed(IgnoreChanged{1, process_->rules});
+  if (process_ && !at_start) first_scan();
+}
+
 void Node::first_scan() {
+  ++process_->first_scans;
   later(draw(10'000),
         [this] { scan_slice(std::make_shared<std::vector<std::string>>(all_paths()), 0, true); });
 }
@@ -80,6 +110,7 @@ void Node::scan_slice(std::shared_ptr<std::vector<std::string>> paths, std::size
 // Once every look of the first scan has been told.
 void Node::first_scan_over() {
   if (process_->first_looks > 0) return later(1000, [this] { first_scan_over(); });
+  if (process_->first_scans > 0 && --process_->first_scans > 0) return;
   const bool first = !std::exchange(process_->scanned, true);
   feed(ScanFinished{1});
   if (process_ && first) network_.node_up(number_);
@@ -103,6 +134,7 @@ void Node::notice(const std::vector<Notice>& notices) {
   if (!process_ || process_->paused) return;
   if (world_.queue.now_us() < events_lost_until_us_) return;
   for (const Notice& n : notices) {
+    if (!is_noticed(n.path)) continue;
     const std::uint64_t delay = draw(world_.weather.watch_us_max);
     later(delay, [this, n] { look(n.path, n.closed_write, 0); });
     const std::size_t slash = n.path.rfind('/');

@@ -51,6 +51,7 @@ void Node::start() {
   options.actor_certificate = encode_actor({options.actor, options.self, {}});
   options.random_seed = actor.next();
   if (relays_contents(world_.schedule)) options.relay_from_bytes = 0;
+  options.modes[1] = mode_;
   if (world_.weather.one_near != 0) options.gossip = {.all_up_to = 0, .factor = limits::members};
   p->replica = std::make_unique<Replica>(*p->index, options);
   process_ = std::move(p);
@@ -62,6 +63,7 @@ void Node::start() {
   }
   feed(Tick{});
   if (process_) clean();
+  if (process_) read_rules(true);
   if (process_) first_scan();
   if (process_) later(kSettleUs, [this] { settle_limbo(); });
 }

@@ -63,6 +63,8 @@ NodeView Node::view() {
   NodeView out;
   out.name = name_;
   out.number = number_;
+  out.mode = mode_;
+  out.rules_since_us = rules_since_us_;
   out.tree = read_tree(*disk_, world_.history);
   Process& p = *process_;
   for (const Conflict& c : p.index->conflicts(1, true, SIZE_MAX)) {

@@ -30,10 +30,12 @@ enum class Verb : std::uint8_t {
   to_dir,   // PATH         a file becomes a directory with a file in it
   to_file,  // PATH         a directory with all in it becomes a file
   unpack,   // PATH N       that many small files in one new directory
+  ignore,   // RULES        writes the folder's ignore file; a comma ends each rule ("d/,-_*.tmp,"), _ is a space
   ambush,   // MS           the next apply within MS finds an application writing in its midst
   // the administrator
   restore,  // PATH         the first conflict of PATH
   drop,     // PATH         the first conflict of PATH
+  revert,   // PATH         what was changed at and below PATH (".": anywhere) in a folder that only receives
   // the world
   cut,     // PEER         nothing passes
   mute,    // PEER         nothing passes towards PEER
@@ -90,6 +92,8 @@ struct Weather {
   std::uint64_t no_leases = 0;             // 1: the disks cannot tell whether a file is open for writing
   std::uint64_t no_exchange = 0;           // 1: nor exchange two names
   std::uint64_t late_nodes = 0;            // that many, the last, join when they are started first
+  std::uint64_t receive_only = 0, send_only = 0;  // the number of the node whose folder is so, from 1
+  std::uint64_t modes_end = 0;             // 1: they do both in the end
   std::uint64_t one_near = 0;              // 1: what others wrote is told at once to the next node only, as among many more
 };
 
@@ -110,8 +114,12 @@ Schedule make_wide_schedule(std::uint64_t seed);  // five to seven nodes and up 
 Schedule make_rare_schedule(std::uint64_t seed);
 // The same with waits, reads of what is not there, and nodes and folders out of service.
 Schedule make_asking_schedule(std::uint64_t seed);
+// The same with ignore rules, and nodes that only send or only receive.
+Schedule make_held_schedule(std::uint64_t seed);
 // The same without loss of power and without applications that write in the midst of an apply.
 Schedule make_fair(Schedule schedule);
+// The text of the ignore file that a step writes.
+std::string rules_of(const std::string& word);
 std::string to_text(const Step& step);
 std::string to_text(const Schedule& schedule);
 // Lines as above; "nodes N", "seed N" and empty lines and # comments. Error::invalid names the line.

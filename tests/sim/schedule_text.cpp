@@ -8,7 +8,7 @@
 namespace syncline::sim {
 namespace {
 
-enum class Operands : std::uint8_t { none, path, path_number, path_mode, path_word, number, peer };
+enum class Operands : std::uint8_t { none, path, path_number, path_mode, path_word, word, number, peer };
 struct VerbForm {
   const char* name;
   Operands operands;
@@ -23,8 +23,9 @@ constexpr std::array kVerbs = {
     VerbForm{"mkdir", Operands::path},         VerbForm{"symlink", Operands::path_word},
     VerbForm{"rename", Operands::path_word},   VerbForm{"swap", Operands::path_word},
     VerbForm{"to_dir", Operands::path},        VerbForm{"to_file", Operands::path},
-    VerbForm{"unpack", Operands::path_number}, VerbForm{"ambush", Operands::number},
-    VerbForm{"restore", Operands::path},       VerbForm{"drop", Operands::path},
+    VerbForm{"unpack", Operands::path_number}, VerbForm{"ignore", Operands::word},
+    VerbForm{"ambush", Operands::number},      VerbForm{"restore", Operands::path},
+    VerbForm{"drop", Operands::path},          VerbForm{"revert", Operands::path},
     VerbForm{"cut", Operands::peer},           VerbForm{"mute", Operands::peer},
     VerbForm{"mend", Operands::peer},          VerbForm{"reset", Operands::peer},
     VerbForm{"slow", Operands::peer},          VerbForm{"crash", Operands::number},
@@ -60,6 +61,8 @@ bool read_operands(std::istream& in, Operands operands, Step& step) {
       return static_cast<bool>(in >> step.path >> std::oct >> step.number >> std::dec);
     case Operands::path_word:
       return static_cast<bool>(in >> step.path >> step.to);
+    case Operands::word:
+      return static_cast<bool>(in >> step.to);
     case Operands::number:
       return static_cast<bool>(in >> step.number);
     case Operands::peer:
@@ -98,6 +101,9 @@ std::uint64_t* weather_field(Weather& w, std::string_view name) {
   if (name == "no_exchange") return &w.no_exchange;
   if (name == "late_nodes") return &w.late_nodes;
   if (name == "one_near") return &w.one_near;
+  if (name == "receive_only") return &w.receive_only;
+  if (name == "send_only") return &w.send_only;
+  if (name == "modes_end") return &w.modes_end;
   return nullptr;
 }
 
@@ -142,6 +148,9 @@ std::string to_text(const Step& step) {
     case Operands::path_word:
       out += fmt::format(" {} {}", step.path, step.to);
       break;
+    case Operands::word:
+      out += " " + step.to;
+      break;
     case Operands::number:
       out += fmt::format(" {}", step.number);
       break;
@@ -158,7 +167,7 @@ std::string to_text(const Schedule& schedule) {
   for (const char* name :
        {"latency_us_min", "latency_us_max", "rate_bytes_ms", "lane_bytes_max", "job_us_max", "watch_us_max",
         "skew_ms_max", "drift_ppm_max", "ambush_per_mille", "sync_ms", "no_leases", "no_exchange",
-        "late_nodes", "one_near"}) {
+        "late_nodes", "one_near", "receive_only", "send_only", "modes_end"}) {
     if (*weather_field(w, name) != *weather_field(usual, name)) {
       out += fmt::format("weather {} {}\n", name, *weather_field(w, name));
     }

@@ -40,6 +40,12 @@ class AskingSeedTest : public testing::TestWithParam<std::uint64_t> {};
 TEST_P(AskingSeedTest, EveryInvariantHolds) { expect_all_hold(GetParam(), make_asking_schedule, "--asking "); }
 INSTANTIATE_TEST_SUITE_P(Sim, AskingSeedTest, testing::Range<std::uint64_t>(1, 1 + 4 * kBlock, kBlock));
 
+// Paths that are not synced, and nodes that only send or only receive.
+class HeldSeedTest : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(HeldSeedTest, EveryInvariantHolds) { expect_all_hold(GetParam(), make_held_schedule, "--held "); }
+INSTANTIATE_TEST_SUITE_P(Sim, HeldSeedTest, testing::Range<std::uint64_t>(1, 1 + 4 * kBlock, kBlock));
+
 TEST(DeterminismTest, TheSameSeedGivesTheSameTrace) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const Outcome a = simulate(make_schedule(seed)), b = simulate(make_schedule(seed), true);
@@ -51,10 +57,12 @@ TEST(DeterminismTest, TheSameSeedGivesTheSameTrace) {
 
 TEST(ScheduleTest, TextReadsBackAsItWas) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    const std::string text = to_text(make_schedule(seed));
-    const auto read = parse_schedule(text);
-    ASSERT_TRUE(read) << read.error().message;
-    EXPECT_EQ(to_text(*read), text);
+    for (const Schedule& schedule : {make_schedule(seed), make_held_schedule(seed)}) {
+      const std::string text = to_text(schedule);
+      const auto read = parse_schedule(text);
+      ASSERT_TRUE(read) << read.error().message;
+      EXPECT_EQ(to_text(*read), text);
+    }
   }
 }
 

@@ -132,6 +132,8 @@ void Simulator::perform(const Step& step) {
       return node.resolve(step.path, true);
     case Verb::drop:
       return node.resolve(step.path, false);
+    case Verb::revert:
+      return node.revert(step.path);
     case Verb::cut:
       network_.block(step.node, peer), network_.block(peer, step.node);
       return;
@@ -223,7 +225,10 @@ void Simulator::heal_and_converge() {
   world_.trace("==== heal");
   network_.heal();
   asks_.heal();
-  for (const auto& node : nodes_) node->heal();
+  for (const auto& node : nodes_) {
+    if (world_.weather.modes_end != 0) node->end_mode();
+    node->heal();
+  }
   const std::uint64_t begin = world_.queue.now_us();
   const std::uint64_t messages = world_.stats.messages - world_.stats.gossip;
   world_.queue.run_until(begin + 15 * kSecondUs);  // lost events, crashes under way, busy files
