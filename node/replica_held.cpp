@@ -98,7 +98,7 @@ void Replica::Impl::take_ignored(const PathKey& key, const Observation& o, PathE
   const bool wanted = entry.live && entry.live->content.kind != Kind::deleted && !is_ignored(key.folder, key.path, entry.live->content.kind);
   // What was a version once is none any more: nobody finds those bytes here, and when the path is synced again it is somebody's new file.
   const bool changed = is_present(entry) && entry.disk->dot.seq > 0 && o.state == Observation::State::present &&
-                       entry.disk->state.content.hash != o.disk.content.hash;
+                       (entry.disk->state.content.hash != o.disk.content.hash || entry.disk->state.content.kind != o.disk.content.kind);
   if (o.state == Observation::State::present && wanted)
     entry.disk = OnDisk{o.disk, {}, {}, {}};
   else if (changed)

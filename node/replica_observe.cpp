@@ -31,7 +31,7 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
     forget_intents(key);
     drop_awaited(key);
     take_ignored(key, observation, entry);
-    if (!hold_back(key, entry)) looked_at(key);
+    if (!hold_back(key, entry) && !retries.contains(key)) looked_at(key);
     return no_problem(key);
   }
   const bool changed = observation.state == Observation::State::present && !(entry.disk && entry.disk->state == observation.disk);

@@ -280,6 +280,7 @@ void Replica::Impl::applied_work(const PathKey& key, const ApplyResult& result) 
 void Replica::Impl::made_parent(FolderId folder, const std::string& path) {
   PathEntry entry = index.get(folder, path).value_or(PathEntry{});
   if (const auto work = works.find({folder, path}); work != works.end()) work->second.remade = true;
+  if (entry.held == Held::unpublished && !(entry.disk && entry.disk->state.present())) entry.held = Held::no;  // removed here, and needed again
   DiskState made;
   made.content = {.kind = Kind::directory, .mode = 0755};
   entry.disk = OnDisk{made, {}, {}, {}};

@@ -107,13 +107,12 @@ bool overwritten(const History& history, const Write& w) {
                      });
 }
 
-// What the next scan finds is the very bytes of a version that has been heard of meanwhile: it is taken for that version, and goes with it.
-bool passes_for_another(const World& world, const Write& write) {
-  const auto& writes = world.history.writes();
-  const bool unpublished = world.weather.receive_only == write.node + 1;  // until its folder began to send
-  return (write.unwatched || unpublished) && std::any_of(writes.begin(), writes.end(), [&](const Write& w) {
-           return w.id < write.id && w.node != write.node && w.path == write.path && w.after == write.after;
-         });
+// The very bytes of a version that another node had made before: the two are one, and go together.
+bool passes_for_another(const History& history, const Write& write) {
+  const auto& writes = history.writes();
+  return std::any_of(writes.begin(), writes.end(), [&](const Write& w) {
+    return w.id < write.id && w.node != write.node && w.path == write.path && w.after == write.after;
+  });
 }
 
 // Somebody's new mode and somebody else's new bytes become one version where a node had not yet looked at the bytes when it set the mode
@@ -138,7 +137,7 @@ void check_lost_writes(World& world, const std::vector<NodeView>& nodes, const E
     if (world.history.is_let_go(w.path, *w.after) || overwritten(world.history, w)) continue;
     // A chmod of a file that an apply is just replacing: its content is the former version's, and no news.
     const bool mode_only = w.racing && w.before && is_version(w, *w.before);
-    if (mode_only || passes_for_another(world, w)) continue;
+    if (mode_only || passes_for_another(world.history, w)) continue;
     const auto is_live = [&](const NodeView& node) {
       const auto live = node.tree.find(w.path);
       return live != node.tree.end() && (is_version(w, live->second.state) || joined(world.history, w, live->second.state));
