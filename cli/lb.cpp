@@ -75,11 +75,25 @@ LbWords lb_words(const LbOptions& o) {
           {"app_port", std::to_string(o.app_port)},
           {"site", o.site},
           {"check_host", o.site.empty() ? "localhost" : o.site},
-          {"uri", o.uri},
-          {"folder", o.folder},
           {"backend", o.app_backend},
           {"ready_path", o.checks == LbChecks::node ? "/readyz" : kLbReady},
           {"healthy_path", o.checks == LbChecks::node ? "/healthz" : kLbHealthy}};
+}
+
+std::string lb_folders(std::string_view lines, const LbOptions& options, const LbWords& words, const LbExplain& explain, std::string_view comment) {
+  std::string out;
+  for (std::size_t i = 0; i < options.folders.size(); ++i) {
+    const LbFolder& f = options.folders[i];
+    LbWords here = words;
+    here["uri"] = f.uri, here["folder"] = f.path;
+    here["prefix"] = f.uri.substr(0, f.uri.size() - 1), here["relative"] = f.uri.substr(1);
+    here["miss"] = f.first ? "/v1/file/" : "/v1/folder/" + f.name + "/";
+    here["miss_prefix"] = here["miss"].substr(0, here["miss"].size() - 1);
+    here["tag"] = i == 0 ? "" : "_" + std::to_string(i + 1);
+    out += lb_fill(lines, here, i == 0 ? explain : LbExplain{}, comment);
+  }
+  if (!out.empty()) out.pop_back();
+  return out;
 }
 
 std::string lb_port(const std::string& address) {

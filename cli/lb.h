@@ -31,8 +31,11 @@ std::string lb_json(const LbPlan& plan, const std::vector<LbPart>& parts);
 inline constexpr const char* kLbReady = "/syncline-readyz";
 inline constexpr const char* kLbHealthy = "/syncline-healthz";
 
-// What all the templates know: listen, site, uri, folder, backend, ready_path, healthy_path, check_host.
+// What all the templates know: listen, site, backend, ready_path, healthy_path, check_host.
 LbWords lb_words(const LbOptions& options);
+// A template once for each folder, as a word of several lines. It knows besides `words`: uri, prefix (uri without the last slash), relative
+// (without the first), folder, miss (where the node serves it; miss_prefix: without the last slash) and tag (for names that must differ). What the first explains, the others do not.
+std::string lb_folders(std::string_view lines, const LbOptions& options, const LbWords& words, const LbExplain& explain, std::string_view comment);
 // One line per server by `line`, which knows name, address, host, port, node_port.
 std::string lb_lines(const LbPlan& plan, std::string_view line);
 

@@ -54,20 +54,23 @@ constexpr std::string_view kApp = R"(# What the balancer asks: this server's own
 ProxyPass "@{ready_path}" "http://@{node}/readyz" connectiontimeout=1 timeout=4 retry=0 @@check
 ProxyPass "@{healthy_path}" "http://@{node}/healthz" connectiontimeout=1 timeout=4 retry=0
 
-# An upload is served from this server's own disk; one that is not there yet, by the node, which brings it first.
+RewriteEngine On
+@{uploads}
+)";
+
+constexpr std::string_view kUploads = R"(# An upload is served from this server's own disk; one that is not there yet, by the node, which brings it first.
 Alias "@{uri}" "@{folder}/"
 <Directory "@{folder}">
     Options -Indexes +FollowSymLinks
     AllowOverride None
     Require all granted
 </Directory>
-RewriteEngine On
 # The node's own directory in the folder is nobody's business.
 RewriteRule "^@{uri}\.syncline" "-" [R=404,L]
 RewriteCond "%{REQUEST_METHOD}" "^(GET|HEAD)$"
 RewriteCond "@{folder}/$1" !-f @@miss
-RewriteRule "^@{uri}(.+)$" "http://@{node}/v1/file/$1" [P,L] @@rsync
-<Proxy "http://@{node}/v1/file/">
+RewriteRule "^@{uri}(.+)$" "http://@{node}@{miss}$1" [P,L] @@rsync
+<Proxy "http://@{node}@{miss}">
     ProxySet connectiontimeout=1 timeout=60 retry=0
 ?token     Include /etc/apache2/syncline-token.conf
 </Proxy>
@@ -81,12 +84,15 @@ constexpr std::string_view kSite = R"(?port Listen @{port}
     Include conf-available/syncline.conf
 
     # An upload's prefix is also where the application may take it: what is not read goes there.
-    RewriteCond "%{REQUEST_METHOD}" "!^(GET|HEAD)$"
-    RewriteRule "^(@{uri}.*)$" "http://@{backend}$1" [P,L]
-    ProxyPass "@{uri}" "!"
+    @{writes}
     ProxyPass "/" "http://@{backend}/"
     ProxyPassReverse "/" "http://@{backend}/"
 </VirtualHost>
+)";
+
+constexpr std::string_view kWrites = R"(RewriteCond "%{REQUEST_METHOD}" "!^(GET|HEAD)$"
+RewriteRule "^(@{uri}.*)$" "http://@{backend}$1" [P,L]
+ProxyPass "@{uri}" "!"
 )";
 
 std::string port_to_open(std::uint16_t port) { return port == 80 ? "" : std::to_string(port); }
@@ -125,7 +131,10 @@ std::vector<LbPart> apache_app(const LbOptions& options, const LbWords& words, c
                                          "  (umask 077; printf 'RequestHeader set Authorization \"Bearer "
                                          "%s\"\\n' \"$(cat /var/lib/syncline/http-token)\" "
                                          "> /etc/apache2/syncline-token.conf)"});
-  part.text = lb_fill(kApp, words, explain, part.comment);
+  LbWords here = words;
+  here["uploads"] = lb_folders(kUploads, options, words, explain, part.comment);
+  here["writes"] = lb_folders(kWrites, options, words, {}, part.comment);
+  part.text = lb_fill(kApp, here, explain, part.comment);
   if (options.app_backend.empty()) {
     part.notes.push_back("Into the site's <VirtualHost>: Include conf-available/syncline.conf");
     part.notes.push_back(
@@ -134,7 +143,6 @@ std::vector<LbPart> apache_app(const LbOptions& options, const LbWords& words, c
   }
   LbPart site;
   site.file = "/etc/apache2/sites-available/syncline-site.conf";
-  LbWords here = words;
   here["port"] = port_to_open(options.app_port);
   site.text = lb_fill(kSite, here, explain, site.comment);
   return {part, site};

@@ -62,17 +62,20 @@ handle @{healthy_path} {
     rewrite * /healthz
     reverse_proxy @{node}
 }
-# The node's own directory in the folder is nobody's business.
-@syncline_hidden path @{uri}.syncline @{uri}.syncline/*
-handle @syncline_hidden {
+@{uploads}
+)";
+
+constexpr std::string_view kUploads = R"(# The node's own directory in the folder is nobody's business.
+@syncline_hidden@{tag} path @{uri}.syncline @{uri}.syncline/*
+handle @syncline_hidden@{tag} {
     respond 404
 }
 # An upload is served from this server's own disk; one that is not there yet, by the node, which brings it first.
-@syncline_read {
+@syncline_read@{tag} {
     method GET HEAD
     path @{uri}*
 }
-handle @syncline_read {
+handle @syncline_read@{tag} {
     uri strip_prefix @{prefix}
     root * "@{folder}"
     @syncline_local file
@@ -80,7 +83,7 @@ handle @syncline_read {
         file_server
     }
     handle {
-        rewrite * /v1/file{uri} @@miss
+        rewrite * @{miss_prefix}{uri} @@miss
         reverse_proxy @{node} { @@rsync
 ?token             header_up Authorization "Bearer {$SYNCLINE_HTTP_TOKEN}"
         }
@@ -119,13 +122,13 @@ LbPart caddy_balancer(const LbPlan& plan, const LbExplain& explain) {
 
 std::vector<LbPart> caddy_app(const LbOptions& options, const LbWords& words, const LbExplain& explain) {
   LbWords here = words;
-  here["prefix"] = options.uri.substr(0, options.uri.size() - 1);
   here["app_where"] = where(options.site, options.app_port);
   LbPart part;
   part.file = "/etc/caddy/syncline.caddy";
   if (!words.at("token").empty())
     part.notes = {"This node wants its token for files: SYNCLINE_HTTP_TOKEN in Caddy's environment, as in",
                   "/var/lib/syncline/http-token (a systemd drop-in with EnvironmentFile=, mode 0600)."};
+  here["uploads"] = lb_folders(kUploads, options, here, explain, part.comment);
   part.text = lb_fill(kApp, here, explain, part.comment);
   if (options.app_backend.empty()) {
     part.notes.push_back("Into the site's block: import syncline.caddy");

@@ -46,22 +46,25 @@ constexpr std::string_view kApp = R"(<configuration>
           <match url="^@{healthy_name}$" />
           <action type="Rewrite" url="http://@{node}/healthz" />
         </rule>
-        <rule name="syncline own directory" stopProcessing="true">
-          <match url="^@{prefix}\.syncline" />
-          <action type="CustomResponse" statusCode="404" statusReason="Not Found" statusDescription="Not Found" />
-        </rule>
-        <rule name="syncline miss" stopProcessing="true">
-          <match url="^@{prefix}(.+)$" />
-          <conditions logicalGrouping="MatchAll">
-            <add input="{REQUEST_METHOD}" pattern="^(GET|HEAD)$" />
-            <add input="{REQUEST_FILENAME}" matchType="IsFile" negate="true" /> @@miss
-          </conditions>
-          <action type="Rewrite" url="http://@{node}/v1/file/{R:1}" /> @@rsync
-        </rule>
+        @{uploads}
       </rules>
     </rewrite>
   </system.webServer>
 </configuration>
+)";
+
+constexpr std::string_view kUploads = R"(<rule name="syncline own directory@{tag}" stopProcessing="true">
+  <match url="^@{relative}\.syncline" />
+  <action type="CustomResponse" statusCode="404" statusReason="Not Found" statusDescription="Not Found" />
+</rule>
+<rule name="syncline miss@{tag}" stopProcessing="true">
+  <match url="^@{relative}(.+)$" />
+  <conditions logicalGrouping="MatchAll">
+    <add input="{REQUEST_METHOD}" pattern="^(GET|HEAD)$" />
+    <add input="{REQUEST_FILENAME}" matchType="IsFile" negate="true" /> @@miss
+  </conditions>
+  <action type="Rewrite" url="http://@{node}@{miss}{R:1}" /> @@rsync
+</rule>
 )";
 
 }  // namespace
@@ -86,7 +89,6 @@ LbPart iis_balancer(const LbPlan& plan, const LbExplain& explain) {
 
 std::vector<LbPart> iis_app(const LbOptions& options, const LbWords& words, const LbExplain& explain) {
   LbWords here = words;
-  here["prefix"] = options.uri.substr(1);
   here["ready_name"] = std::string(kLbReady).substr(1),
   here["healthy_name"] = std::string(kLbHealthy).substr(1);
   LbPart part;
@@ -96,11 +98,12 @@ std::vector<LbPart> iis_app(const LbOptions& options, const LbWords& words, cons
       "Syncline itself runs on Linux only in this version: this part is for a Windows server whose node is "
       "still to",
       "come. For Linux app servers behind this farm: the option app-server with nginx, apache or caddy.",
-      "Needs URL Rewrite and Application Request Routing, with its proxy enabled on this server, too;",
-      "the folder " + options.folder + " as the virtual directory " + options.uri + "."};
+      "Needs URL Rewrite and Application Request Routing, with its proxy enabled on this server, too."};
+  for (const LbFolder& f : options.folders) part.notes.push_back("The folder " + f.path + " as the virtual directory " + f.uri + ".");
   if (!words.at("token").empty())
     part.notes.push_back(
         "This node wants its token for files: let it listen on 127.0.0.1 (http in its config.toml).");
+  here["uploads"] = lb_folders(kUploads, options, words, explain, part.comment);
   part.text = lb_fill(kApp, here, explain, part.comment);
   return {part};
 }

@@ -135,17 +135,26 @@ location = @{healthy_path} {
     access_log off;
 }
 
-# An upload is served from this server's own disk; one that is not there yet, by the node, which brings it first.
+@{uploads}
+?backend location @syncline_app {
+?backend     proxy_pass http://@{backend};
+?backend     proxy_set_header Host $http_host;
+?backend     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+?backend     proxy_set_header X-Forwarded-Proto $scheme;
+?backend }
+)";
+
+constexpr std::string_view kUploads = R"(# An upload is served from this server's own disk; one that is not there yet, by the node, which brings it first.
 location ^~ @{uri} {
     alias "@{folder}/";
 ?backend     error_page 418 = @syncline_app;
 ?backend     if ($request_method !~ ^(GET|HEAD)$) {
 ?backend         return 418;
 ?backend     }
-    try_files $uri @syncline; @@miss
+    try_files $uri @syncline@{tag}; @@miss
 }
-location @syncline {
-    rewrite ^@{uri}(.*)$ /v1/file/$1 break;
+location @syncline@{tag} {
+    rewrite ^@{uri}(.*)$ @{miss}$1 break;
     proxy_pass http://@{node}; @@rsync
 ?token     include /etc/nginx/syncline-token.conf;
     proxy_connect_timeout 1s;
@@ -156,12 +165,6 @@ location @syncline {
 location ^~ @{uri}.syncline {
     return 404;
 }
-?backend location @syncline_app {
-?backend     proxy_pass http://@{backend};
-?backend     proxy_set_header Host $http_host;
-?backend     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-?backend     proxy_set_header X-Forwarded-Proto $scheme;
-?backend }
 )";
 
 constexpr std::string_view kSite = R"(server {
@@ -199,7 +202,9 @@ std::vector<LbPart> nginx_app(const LbOptions& options, const LbWords& words, co
   cache.file = "/etc/nginx/conf.d/syncline.conf";
   cache.text = lb_fill(kCache, words, explain, cache.comment);
   locations.file = "/etc/nginx/snippets/syncline.conf";
-  locations.text = lb_fill(kLocations, words, explain, locations.comment);
+  LbWords here = words;
+  here["uploads"] = lb_folders(kUploads, options, words, explain, locations.comment);
+  locations.text = lb_fill(kLocations, here, explain, locations.comment);
   if (!words.at("token").empty())
     locations.notes = {"This node wants its token for files. Once, as root:",
                        "  (umask 077; printf 'proxy_set_header Authorization \"Bearer %s\";\\n' \"$(cat "

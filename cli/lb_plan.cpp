@@ -22,20 +22,32 @@ bool made_of(std::string_view text, std::string_view others) {
 }
 
 // What goes into somebody else's configuration language is made of characters that mean nothing there.
-Status check_words(const LbOptions& o) {
-  if (!o.uri.starts_with('/') || !o.uri.ends_with('/') || o.uri.find("//") != std::string::npos ||
-      !made_of(o.uri, "/._~-"))
+bool is_windows_path(std::string_view path) { return path.size() > 3 && path.substr(1, 2) == ":\\"; }
+
+Status check_folder(const LbOptions& o, const LbFolder& f) {
+  if (!f.uri.starts_with('/') || !f.uri.ends_with('/') || f.uri.find("//") != std::string::npos || !made_of(f.uri, "/._~-"))
     return invalid(
         fmt::format("--uri {}: a prefix like /uploads/ is wanted: letters, digits and ._~- between slashes",
-                    printable(o.uri)));
-  if (o.uri == "/") return invalid("--uri /: the uploads need a prefix of their own, like /uploads/");
-  const bool windows =
-      o.app_server == LbProgram::iis && o.folder.size() > 3 && o.folder.substr(1, 2) == ":\\";
-  if ((!o.folder.starts_with('/') && !windows) || o.folder.size() > limits::path_bytes ||
-      printable(o.folder) != o.folder ||
-      o.folder.find_first_of(windows ? "\"$<>&@{}" : "\"\\$<>&@{}") != std::string::npos)
+                    printable(f.uri)));
+  if (f.uri == "/") return invalid("--uri /: the uploads need a prefix of their own, like /uploads/");
+  const bool windows = o.app_server == LbProgram::iis && is_windows_path(f.path);
+  if ((!f.path.starts_with('/') && !windows) || f.path.size() > limits::path_bytes || printable(f.path) != f.path ||
+      f.path.find_first_of(windows ? "\"$<>&@{}" : "\"\\$<>&@{}") != std::string::npos)
     return invalid(fmt::format("--folder {}: an absolute path without quotes and the like is wanted",
-                               printable(o.folder)));
+                               printable(f.path)));
+  if (!f.first && !made_of(f.name, "._~-"))
+    return invalid(fmt::format("the folder {}: its name cannot be part of an address; letters, digits and ._~- can", printable(f.name)));
+  return {};
+}
+
+Status check_words(const LbOptions& o) {
+  for (const LbFolder& f : o.folders) {
+    if (Status good = check_folder(o, f); !good) return good;
+    for (const LbFolder& other : o.folders) {
+      if (&other == &f || !f.uri.starts_with(other.uri)) continue;
+      return invalid(fmt::format("{} and {} would both serve {}: say which prefix is whose with --uri NAME=/prefix/", other.name, f.name, f.uri));
+    }
+  }
   if (!o.site.empty() && !parse_address(o.site + ":80"))
     return invalid(fmt::format("--site {}: a host name is wanted", printable(o.site)));
   if (!o.app_backend.empty()) {
@@ -53,6 +65,49 @@ Status check_checks(const LbOptions& o) {
   if (o.balancer == haproxy || o.balancer == caddy || o.balancer == traefik) return {};
   return invalid(fmt::format("--checks node: {} can only ask the port that it also sends requests to",
                              kLbPrograms[static_cast<std::size_t>(o.balancer)]));
+}
+
+// Of "/uploads/" and "NAME=/avatars/": the bare one, and the others by name.
+struct Named {
+  std::string bare;
+  std::map<std::string, std::string> by_name;
+};
+Result<Named> named(const std::vector<std::string>& values, std::string_view option) {
+  Named out;
+  for (const std::string& value : values) {
+    const std::size_t equals = value.find('=');
+    const bool bare = equals == std::string::npos || equals == 0 || value.starts_with('/') || is_windows_path(value);
+    if (bare && !out.bare.empty()) return invalid(fmt::format("{} {}: of which folder? NAME={} is wanted", option, printable(value), printable(value)));
+    (bare ? out.bare : out.by_name[value.substr(0, equals)]) = bare ? value : value.substr(equals + 1);
+  }
+  return out;
+}
+
+Result<std::vector<LbFolder>> folders_of(const LbOptions& o, const StatusReply& status) {
+  auto uris = named(o.uris, "--uri"), paths = named(o.paths, "--folder");
+  if (!uris) return tl::unexpected(uris.error());
+  if (!paths) return tl::unexpected(paths.error());
+  const bool first_alone = !uris->bare.empty() || !paths->bare.empty();
+  const auto take = [](Named& from, const std::string& name, bool first, std::string usual) {
+    const auto at = from.by_name.find(name);
+    if (at != from.by_name.end()) usual = at->second, from.by_name.erase(at);
+    else if (first && !from.bare.empty()) usual = from.bare;
+    return usual;
+  };
+  std::vector<LbFolder> out;
+  for (const auto& folder : status.folders) {
+    const bool first = out.empty() && &folder == &status.folders.front();
+    if (!first && first_alone && !uris->by_name.contains(folder.name) && !paths->by_name.contains(folder.name)) continue;
+    out.push_back({folder.name, take(*uris, folder.name, first, "/" + folder.name + "/"), take(*paths, folder.name, first, folder.path), first});
+  }
+  if (status.folders.empty()) out.push_back({"", uris->bare, paths->bare, true});
+  for (const Named* left : {&*uris, &*paths}) {
+    if (!left->by_name.empty())
+      return invalid(fmt::format("{}: this node has no such folder; see: syncline folder list", printable(left->by_name.begin()->first)));
+  }
+  for (LbFolder& f : out)
+    while (f.path.size() > 1 && f.path.ends_with('/')) f.path.pop_back();
+  return out;
 }
 
 struct Place {
@@ -153,11 +208,9 @@ Result<LbPlan> make_lb_plan(const LbOptions& options, const MembersReply& member
   if (!o.app_server) o.app_server = serves_files ? o.balancer : LbProgram::nginx;
   if (*o.app_server == LbProgram::haproxy || *o.app_server == LbProgram::traefik)
     return invalid("--app-server: haproxy and traefik serve no files; nginx, apache, caddy or iis is wanted");
-  if (!status.folders.empty()) {
-    if (o.folder.empty()) o.folder = status.folders.front().path;
-    if (o.uri.empty()) o.uri = "/" + status.folders.front().name + "/";
-  }
-  while (o.folder.size() > 1 && o.folder.ends_with('/')) o.folder.pop_back();
+  auto folders = folders_of(o, status);
+  if (!folders) return tl::unexpected(folders.error());
+  o.folders = *std::move(folders);
   if (const Status good = check_words(o); !good) return tl::unexpected(good.error());
   if (const Status good = check_checks(o); !good) return tl::unexpected(good.error());
   if (o.agent_port != 0 && o.balancer != LbProgram::haproxy)

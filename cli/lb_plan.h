@@ -20,6 +20,14 @@ std::optional<LbProgram> lb_program(std::string_view name);
 // to its node (so that a dead web server is not ready either), or the node itself.
 enum class LbChecks : std::uint8_t { app, node };
 
+// One synced folder as the site shows it.
+struct LbFolder {
+  std::string name;
+  std::string uri;     // prefix of its files, "/uploads/"
+  std::string path;    // on the app servers
+  bool first = false;  // of the node: it needs no name over HTTP
+};
+
 struct LbOptions {
   LbProgram balancer = LbProgram::nginx;
   std::optional<LbProgram>
@@ -29,8 +37,10 @@ struct LbOptions {
   std::uint16_t app_port = 80;       // of the app servers' web server
   std::uint16_t http_port = 0;       // of the nodes; 0: as they tell, else 7441
   std::uint16_t agent_port = 0;      // of the nodes' answer to HAProxy's agent-check; 0: not asked
-  std::string uri;                   // prefix of the uploads, "/uploads/"; empty: by the folder's name
-  std::string folder;                // on the app servers; empty: as on this node
+  // "/uploads/" (of the first folder, and then of no other) or "NAME=/avatars/"; none: of all, by their names.
+  std::vector<std::string> uris;
+  std::vector<std::string> paths;    // the same of where they are on the app servers; none: as on this node
+  std::vector<LbFolder> folders;     // what these come to in a plan
   std::string site;                  // host name of the site; empty: any
   std::string app_backend;           // HOST:PORT of the application behind each web server; empty: not known
   std::vector<std::string> servers;  // NAME=HOST[:PORT]: where the balancer reaches a member's web server

@@ -20,8 +20,11 @@ void add_print_options(CLI::App* c, LbCommands& lb) {
   c->add_option("--agent-port", o.agent_port, "haproxy: ask the nodes' agent as well (config.toml, [balancer])")
       ->check(port);
   c->add_option("--listen", o.listen, "port of the balancer")->check(port)->capture_default_str();
-  c->add_option("--uri", o.uri, "prefix of the uploads (default: the folder's name, as in /uploads/)");
-  c->add_option("--folder", o.folder, "the folder on the app servers (default: as on this node)");
+  c->add_option("--uri", o.uris, "prefix of the first folder's files, and of no other's; NAME=/prefix/: of the folder of that name "
+                "(default: all folders by their names, as in /uploads/)")
+      ->expected(1)
+      ->take_all();
+  c->add_option("--folder", o.paths, "the same of where a folder is on the app servers (default: as on this node)")->expected(1)->take_all();
   c->add_option("--site", o.site, "host name of the site (default: any)");
   c->add_option("--server", o.servers, "NAME=HOST[:PORT]: where the balancer reaches a member's web server")
       ->expected(1)

@@ -286,16 +286,56 @@ class WithToken(e2e_case.ClusterTest):
             server.stop()
 
 
-def status_at(port, path):
-    """The status of a GET; None where nobody listens yet."""
+class TwoFolders(e2e_case.ClusterTest):
+    """Each folder has a prefix of its own; what its directory lacks, the node serves by the folder's name."""
+
+    nodes = 0
+
+    def test_every_folder_is_served(self):
+        node = self.farm.new_node()
+        node.found()
+        node.start()
+        media, empty = (self.farm.directory / name for name in ("media", "empty"))
+        media.mkdir(), empty.mkdir()
+        (node.folder / "a.txt").write_text("first")
+        node.wait_ready()
+        node.json("folder", "add", media, "--name", "media")
+        (media / "a b.txt").write_text("second")
+        node.wait_ready()
+        e2e_case.wait_until(lambda: node.status()["totals"]["files"] == 2, "both files are noticed", self.deadline(15))
+        for kind in filter(installed, ("nginx", "apache", "caddy")):
+            port = free_port()
+            printed = node.json("lb", "nginx", "--app-server", kind, f"--server={node.name}=127.0.0.1:{port}",
+                                "--app-backend", f"127.0.0.1:{free_port()}", "--folder", f"media={empty}", "--uri", "media=/m/")
+            server = WebServer(kind, self.farm.directory / kind, parts_of(printed, node.name))
+            server.start()
+            try:
+                e2e_case.wait_until(lambda: status_at(port, "/uploads/a.txt"), f"{kind} answers", self.deadline(15))
+                for path, wanted in (("/uploads/a.txt", (200, b"first")), ("/m/a%20b.txt", (200, b"second"))):
+                    self.assertEqual(wanted, answer_at(port, path), f"{kind}: {path}")
+                for path in ("/uploads/nothing", "/m/nothing", "/m/.syncline/marker", "/uploads/.syncline/marker"):
+                    self.assertEqual(404, status_at(port, path), f"{kind}: {path}")
+            finally:
+                server.stop()
+            self.say(f"{kind} serves both folders")
+
+
+def answer_at(port, path):
+    """The status and the body of a GET; None where nobody listens yet."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     except OSError:
         return None
     finally:
         connection.close()
+
+
+def status_at(port, path):
+    answer = answer_at(port, path)
+    return answer and answer[0]
 
 
 if __name__ == "__main__":

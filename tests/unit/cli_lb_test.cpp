@@ -60,8 +60,9 @@ TEST(Lb, members_become_servers_by_the_address_that_others_reach) {
   EXPECT_EQ(p.servers[0].address(), "10.0.0.1:80");
   EXPECT_EQ(p.servers[1].address(), "10.0.0.2:80");
   EXPECT_EQ(p.servers[2].address(), "[2001:db8::3]:80");
-  EXPECT_EQ(p.options.uri, "/uploads/");
-  EXPECT_EQ(p.options.folder, "/srv/uploads");
+  ASSERT_EQ(p.options.folders.size(), 1u);
+  EXPECT_EQ(p.options.folders[0].uri, "/uploads/");
+  EXPECT_EQ(p.options.folders[0].path, "/srv/uploads");
 }
 
 TEST(Lb, options_say_what_the_node_cannot_know) {
@@ -97,13 +98,13 @@ TEST(Lb, app_servers_that_are_alike_share_a_part) {
 }
 
 TEST(Lb, bad_options_are_refused_with_a_line_that_says_what_to_do) {
-  EXPECT_THAT(refusal(with([](auto& o) { o.uri = "uploads"; })), HasSubstr("/uploads/"));
-  EXPECT_THAT(refusal(with([](auto& o) { o.uri = "/up loads/"; })), HasSubstr("--uri"));
-  EXPECT_THAT(refusal(with([](auto& o) { o.uri = "/;}/"; })), HasSubstr("--uri"));
-  EXPECT_THAT(refusal(with([](auto& o) { o.uri = "/"; })), HasSubstr("prefix of their own"));
-  EXPECT_THAT(refusal(with([](auto& o) { o.folder = "srv"; })), HasSubstr("--folder"));
-  EXPECT_THAT(refusal(with([](auto& o) { o.folder = "/srv/\"; }"; })), HasSubstr("--folder"));
-  EXPECT_THAT(refusal(with([](auto& o) { o.folder = "/srv/\n"; })), HasSubstr("--folder"));
+  EXPECT_THAT(refusal(with([](auto& o) { o.uris = {"uploads"}; })), HasSubstr("/uploads/"));
+  EXPECT_THAT(refusal(with([](auto& o) { o.uris = {"/up loads/"}; })), HasSubstr("--uri"));
+  EXPECT_THAT(refusal(with([](auto& o) { o.uris = {"/;}/"}; })), HasSubstr("--uri"));
+  EXPECT_THAT(refusal(with([](auto& o) { o.uris = {"/"}; })), HasSubstr("prefix of their own"));
+  EXPECT_THAT(refusal(with([](auto& o) { o.paths = {"srv"}; })), HasSubstr("--folder"));
+  EXPECT_THAT(refusal(with([](auto& o) { o.paths = {"/srv/\"; }"}; })), HasSubstr("--folder"));
+  EXPECT_THAT(refusal(with([](auto& o) { o.paths = {"/srv/\n"}; })), HasSubstr("--folder"));
   EXPECT_THAT(refusal(with([](auto& o) { o.site = "a b"; })), HasSubstr("--site"));
   EXPECT_THAT(refusal(with([](auto& o) { o.app_backend = "8080"; })), HasSubstr("--app-backend"));
   EXPECT_THAT(refusal(with([](auto& o) { o.servers = {"web1"}; })), HasSubstr("NAME=HOST"));
@@ -116,6 +117,47 @@ TEST(Lb, bad_options_are_refused_with_a_line_that_says_what_to_do) {
               HasSubstr("web1 answers on 127.0.0.1:7441 only"));
   EXPECT_THAT(refusal({}, {{member("web1", {})}}), HasSubstr("--server web1=HOST"));
   EXPECT_THAT(refusal({}, {}), HasSubstr("no members"));
+}
+
+StatusReply two_folders() {
+  StatusReply s = status();
+  s.folders.push_back({});
+  s.folders.back().name = "avatars", s.folders.back().path = "/srv/avatars";
+  return s;
+}
+
+std::vector<std::string> shown(const LbOptions& options) {
+  const auto made = make_lb_plan(options, three(), two_folders());
+  std::vector<std::string> out;
+  if (!made) return {made.error().message};
+  for (const LbFolder& f : made->options.folders) out.push_back(f.name + " " + f.uri + " " + f.path);
+  return out;
+}
+
+TEST(Lb, every_folder_has_a_prefix_and_a_bare_option_is_about_the_first_alone) {
+  using ::testing::ElementsAre;
+  EXPECT_THAT(shown({}), ElementsAre("uploads /uploads/ /srv/uploads", "avatars /avatars/ /srv/avatars"));
+  EXPECT_THAT(shown(with([](auto& o) { o.uris = {"/u/"}; })), ElementsAre("uploads /u/ /srv/uploads"));
+  EXPECT_THAT(shown(with([](auto& o) { o.uris = {"/u/", "avatars=/a/"}, o.paths = {"avatars=/data/a/"}; })),
+              ElementsAre("uploads /u/ /srv/uploads", "avatars /a/ /data/a"));
+  EXPECT_THAT(shown(with([](auto& o) { o.uris = {"avatars=/a/"}; })), ElementsAre("uploads /uploads/ /srv/uploads", "avatars /a/ /srv/avatars"));
+  EXPECT_THAT(shown(with([](auto& o) { o.uris = {"music=/m/"}; })), ElementsAre(HasSubstr("music: this node has no such folder")));
+  EXPECT_THAT(shown(with([](auto& o) { o.uris = {"/a/", "/b/"}; })), ElementsAre(HasSubstr("NAME=/b/")));
+  EXPECT_THAT(shown(with([](auto& o) { o.uris = {"avatars=/uploads/small/"}; })), ElementsAre(HasSubstr("would both serve /uploads/small/")));
+}
+
+TEST(Lb, what_a_folder_lacks_is_asked_for_by_its_name) {
+  for (const LbProgram program : {LbProgram::nginx, LbProgram::apache, LbProgram::caddy, LbProgram::iis}) {
+    LbOptions o;
+    o.balancer = program, o.app_backend = "127.0.0.1:8080";
+    const auto made = make_lb_plan(o, three(), two_folders());
+    ASSERT_TRUE(made) << made.error().message;
+    const std::string all = render(make_lb_parts(*made, true));
+    SCOPED_TRACE(all);
+    for (const char* word : {"/v1/file", "/v1/folder/avatars", "/srv/uploads", "/srv/avatars"}) EXPECT_THAT(all, HasSubstr(word));
+    EXPECT_THAT(all, Not(HasSubstr("@{")));
+    EXPECT_THAT(all, Not(HasSubstr("@@")));
+  }
 }
 
 TEST(Lb, nothing_pins_a_method_and_everything_is_filled_in) {
