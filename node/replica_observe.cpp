@@ -210,10 +210,12 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     // Another file of the same content in its place (a copy, renamed) is somebody's write all the same: a deletion elsewhere has not seen it.
     const bool replaced = !is_directory && !at_start && known.print.inode != 0 && known.print.inode != o.disk.print.inode;
     if (only_mtime && !replaced && (known.content.mtime_ns == o.disk.content.mtime_ns || quiet_directory)) {
-      if (known == o.disk) return;
-      known = o.disk;
-      index.put(folder, o.path, entry);
-      if (o.signature) keep_signature(o, entry);
+      if (!(known == o.disk)) {
+        known = o.disk;
+        index.put(folder, o.path, entry);
+        if (o.signature) keep_signature(o, entry);
+      }
+      if (is_directory) drop_made_parent(folder, o.path);  // an application may have taken away what it was made for
       return;
     }
     if (is_directory && only_mtime && touched.contains({folder, o.path}))

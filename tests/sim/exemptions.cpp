@@ -70,7 +70,7 @@ void Exemptions::check_receiver(const NodeView& node) const {
     const auto here = node.tree.find(w.path), there = reference_.tree.find(w.path);
     const auto is = here == node.tree.end() ? std::nullopt : std::optional(here->second.state);
     const auto others = there == reference_.tree.end() ? std::nullopt : std::optional(there->second.state);
-    if (is == w.after || is == others) continue;
+    if (is == w.after || is == others || (is && is->type == FileType::directory)) continue;  // a directory may have been made for what is in it
     world_.violation("a receiver keeps its changes", fmt::format("{}, which only receives, shows {} at {}, where its applications had left {}", node.name,
                                                                  world_.history.describe(is), w.path, world_.history.describe(w.after)));
   }

@@ -267,6 +267,7 @@ void Node::resolve(const std::string& path, bool restore) {
       if (process_->replica->drop_conflict(1, path, c.loser.dot, now())) world_.history.let_go(path, state);
     } else {
       const auto shown = read_path(*disk_, world_.history, path);
+      if (shown && !is_told(path, shown->state)) return;  // he does not see what nobody has looked at
       if (process_->replica->restore_conflict(1, path, c.loser.dot, "", now())) {
         world_.history.wrote(world_.queue.now_us(), number_, path,
                              shown ? std::optional(shown->state) : std::nullopt, state);
