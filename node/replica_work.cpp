@@ -285,6 +285,7 @@ void Replica::Impl::made_parent(FolderId folder, const std::string& path) {
   made.content = {.kind = Kind::directory, .mode = 0755};
   entry.disk = OnDisk{made, {}, {}, {}};
   heal_unpublished(entry);
+  if (entry.held == Held::no) entry.held = due_hold(folder, path, entry);
   index.put(folder, path, entry);
   touch_parent(folder, path);
 }

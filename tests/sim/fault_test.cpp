@@ -91,16 +91,7 @@ Schedule ambushes(std::uint64_t seed) {
   return out;
 }
 
-// Files that travel as deltas, and are changed in part.
-Schedule large_files(std::uint64_t seed) {
-  Schedule out = fair(seed);
-  for (Step& step : out.steps) {
-    if (step.verb == Verb::write || step.verb == Verb::save) step.number = 70'000;
-    if (step.verb == Verb::append || step.verb == Verb::touch || step.verb == Verb::chmod)
-      step.verb = Verb::patch;
-  }
-  return out;
-}
+Schedule large_files(std::uint64_t seed) { return make_fair(make_large_schedule(seed)); }
 
 // Two nodes that could not talk for long, and several hundred files on one of them.
 Schedule much_to_fetch(std::uint64_t seed) {

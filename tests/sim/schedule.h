@@ -116,6 +116,8 @@ Schedule make_rare_schedule(std::uint64_t seed);
 Schedule make_asking_schedule(std::uint64_t seed);
 // The same with ignore rules, and nodes that only send or only receive.
 Schedule make_held_schedule(std::uint64_t seed);
+// The same with files that travel as deltas, and are changed in part.
+Schedule make_large_schedule(std::uint64_t seed);
 // The same without loss of power and without applications that write in the midst of an apply.
 Schedule make_fair(Schedule schedule);
 // The text of the ignore file that a step writes.

@@ -76,6 +76,16 @@ Schedule make_rare_schedule(std::uint64_t seed) {
   return out;
 }
 
+Schedule make_large_schedule(std::uint64_t seed) {
+  Schedule out = make_schedule(seed);
+  Random random(seed, 6);  // apart from what the schedule is made of
+  for (Step& step : out.steps) {
+    if (step.verb == Verb::write || step.verb == Verb::save) step.number = random.chance(700) ? 70'000 : 400'000;
+    if (step.verb == Verb::touch || step.verb == Verb::chmod || (step.verb == Verb::append && random.chance(500))) step.verb = Verb::patch;
+  }
+  return out;
+}
+
 Schedule make_fair(Schedule schedule) {
   schedule.weather.ambush_per_mille = 0;
   std::erase_if(schedule.steps,
