@@ -68,6 +68,8 @@ LbPart haproxy_balancer(const LbPlan& plan, const LbExplain& explain) {
           : fmt::format(" agent-check agent-port {} agent-inter 1s", plan.options.agent_port);
   LbPart part;
   part.file = "/etc/haproxy/haproxy.cfg";
+  part.notes = {"HAProxy takes a server that is new to it for ready until its first check, up to a second later: reload it with a newcomer",
+                "in here once that one is ready (its /readyz says 200)."};
   part.text = lb_fill(kBalancer, words, explain, part.comment);
   return part;
 }

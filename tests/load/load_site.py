@@ -224,17 +224,21 @@ class Cut(Disturbance):
 
 
 class Join(Disturbance):
-    """One more server, known to the balancer from the moment on at which it begins to fetch what the others have."""
+    """One more server, known to the balancer from the moment on at which it begins to fetch what the others have; to HAProxy, which takes a server
+    that is new to it for ready until it has asked, once it is ready."""
 
     def begin(self):
         self.server = self.site.add_member()
         self.server.start_web()
-        self.site.reload_balancer()
+        if self.site.kind != "haproxy":
+            self.site.reload_balancer()
         self.started = time.time()
         self.server.node.start()
         # Poll for the moment at which it says so itself: the balancer may know no earlier.
         wait_until(self.server.node.ready, lambda: f"the newcomer is ready: {self.server.node.http('/readyz')}", 600, interval=0.005)
         self.ready = time.time()
+        if self.site.kind == "haproxy":
+            self.site.reload_balancer()
 
     def report(self):
         requests = self.site.requests_to(self.server)
