@@ -63,6 +63,7 @@ enum class Verb : std::uint8_t {
   // scenarios
   settle,     //              runs on until nothing moves any more
   expect,     // PATH TEXT    on every node that is up; "-" for absent, "/" for a directory
+  shows,      // PATH TEXT    the same on this node
   conflict,   // PATH TEXT    in every such node's list, restorable
   conflicts,  // N          that many, open
 };

@@ -38,7 +38,8 @@ constexpr std::array kVerbs = {
     VerbForm{"drain", Operands::none},         VerbForm{"resume", Operands::none},
     VerbForm{"pause", Operands::none},         VerbForm{"unpause", Operands::none},
     VerbForm{"settle", Operands::none},        VerbForm{"expect", Operands::path_word},
-    VerbForm{"conflict", Operands::path_word}, VerbForm{"conflicts", Operands::number},
+    VerbForm{"shows", Operands::path_word},    VerbForm{"conflict", Operands::path_word},
+    VerbForm{"conflicts", Operands::number},
 };
 static_assert(kVerbs.size() == static_cast<std::size_t>(Verb::conflicts) + 1);
 

@@ -188,7 +188,7 @@ void Simulator::settle() {
 
 void Simulator::expect(const Step& step) {
   for (const auto& node : nodes_) {
-    if (!node->running()) continue;
+    if (!node->running() || (step.verb == Verb::shows && node->number() != step.node)) continue;
     const NodeView view = node->view();
     const auto is = [&](const std::optional<State>& s) {
       if (step.to == "-") return !s;
@@ -201,6 +201,7 @@ void Simulator::expect(const Step& step) {
     bool ok = true;
     switch (step.verb) {
       case Verb::expect:
+      case Verb::shows:
         ok = is(at == view.tree.end() ? std::nullopt : std::optional(at->second.state));
         break;
       case Verb::conflict:
