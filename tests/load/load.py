@@ -116,9 +116,8 @@ class Run:
         """What some server does not have in the end, {name: servers}."""
         out = collections.defaultdict(list)
         for server in self.site.servers:
-            there = {entry.name: entry.stat().st_size for entry in os.scandir(server.node.folder) if entry.is_file()}
             for upload in g.uploads:
-                if there.get(upload.name) != self.arguments.bytes:
+                if not server.has(upload.name, self.arguments.bytes):
                     out[upload.name].append(server.name)
         return out
 

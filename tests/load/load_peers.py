@@ -83,8 +83,7 @@ class PeerSite:
     def wait_level(self, timeout):
         """All files are everywhere."""
         def level():
-            first, *others = [{entry.name: entry.stat().st_size for entry in server.node.folder.iterdir() if entry.is_file()}
-                              for server in self.servers]
+            first, *others = [{entry.name for entry in server.node.folder.iterdir() if not entry.name.startswith(".")} for server in self.servers]
             return all(first == other for other in others)
 
         try:
