@@ -57,6 +57,7 @@ inline constexpr std::uint64_t lag_ms = 250;         // how often it is measured
 inline constexpr std::uint64_t lag_unready_ms = 50;  // the same while a balancer waits for this node
 inline constexpr std::uint64_t settle_ms = 50;       // how often it is seen whether a peer can be told that all is here
 inline constexpr std::size_t pending_seen_max = 256;  // looked through for that; with more pending it is not
+inline constexpr std::size_t promised_seen_max = 4096;  // the same for whose they are, while a member that takes no readers has written some
 // How long balancers may take to notice that a node is leaving. The checks that `syncline lb` prints come every second, the app server in
 // between keeps an answer for one, and who is cut off notices it by itself up to half a second later than the others.
 inline constexpr std::uint64_t leave_ms = 3'500;

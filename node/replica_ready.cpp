@@ -226,12 +226,14 @@ std::set<ActorId> Replica::Impl::unready_writers() const {
   return out;
 }
 
-// How much of what is on its way was written by others than these, as far as it is looked through.
+// How much of what is on its way was written by others than these; what is not looked through counts as theirs.
 std::uint64_t Replica::Impl::promised(FolderId folder) const {
   const std::set<ActorId> unready = unready_writers();
   if (unready.empty()) return UINT64_MAX;
-  std::uint64_t others = 0;
-  for (const std::string& path : index.pending(folder, "", tuning::pending_seen_max)) {
+  const auto paths = index.pending(folder, "", tuning::promised_seen_max);
+  const std::uint64_t pending = index.counts(folder).pending;
+  std::uint64_t others = pending - std::min<std::uint64_t>(pending, paths.size());
+  for (const std::string& path : paths) {
     const auto entry = index.get(folder, path);
     others += !entry || !entry->live || !unready.contains(entry->live->dot.actor);
   }

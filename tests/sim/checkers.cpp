@@ -86,6 +86,14 @@ bool listed(const NodeView& node, const Write& w) {
   });
 }
 
+// Whether the bytes of `w` were put there once more, with this mode: who overwrites that has overwritten them.
+bool uploaded_again(const History& history, const Write& w, const State& state) {
+  const auto& all = history.writes();
+  return std::any_of(all.begin(), all.end(), [&](const Write& o) {
+    return o.id != w.id && o.path == w.path && o.after == state && !(o.before && o.before->content == state.content);
+  });
+}
+
 bool overwritten(const History& history, const Write& w) {
   const auto& all = history.writes();
   // A writer that brings back what was there, before anybody looked, has done nothing: then it counts from
@@ -102,14 +110,22 @@ bool overwritten(const History& history, const Write& w) {
   return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(since) + 1, all.end(),
                      [&](const Write& later) {
                        return later.path == w.path && !later.by_crash && !later.unpublished && later.before &&
-                              is_version(w, *later.before, true) && later.after != w.after &&
+                              is_version(w, *later.before, later.racing || uploaded_again(history, w, *later.before)) && later.after != w.after &&
                               (later.node != w.node || later.id > w.id);
                      });
 }
 
-// The very bytes of a version that another node had made before: the two are one, and go together.
+// The very bytes of a version that another node had made before, by somebody who had nothing of the others before him: the two are one, and go
+// together.
 bool passes_for_another(const History& history, const Write& write) {
   const auto& writes = history.writes();
+  const bool had_others = std::none_of(writes.begin(), writes.end(), [&](const Write& w) {
+    return w.id < write.id && w.node == write.node && w.path == write.path && w.after == write.before;
+  });
+  const bool nothing_yet = !write.before && std::none_of(writes.begin(), writes.end(), [&](const Write& w) {
+    return w.id < write.id && w.path == write.path && !w.after;
+  });
+  if (had_others && !nothing_yet && !write.unwatched) return false;
   return std::any_of(writes.begin(), writes.end(), [&](const Write& w) {
     return w.id < write.id && w.node != write.node && w.path == write.path && w.after == write.after;
   });
@@ -121,9 +137,10 @@ bool joined(const History& history, const Write& w, const State& live) {
   const auto mode_only = [](const Write& m) {
     return m.before && m.after && m.before->type == FileType::file && m.after->type == FileType::file && m.before->content == m.after->content;
   };
-  if (live.type != FileType::file || w.after->type != FileType::file) return false;
-  if (mode_only(w)) return w.after->mode == live.mode;
   const auto& all = history.writes();
+  const bool written = std::any_of(all.begin(), all.end(), [&](const Write& o) { return o.path == w.path && o.after == live; });
+  if (written || live.type != FileType::file || w.after->type != FileType::file) return false;
+  if (mode_only(w)) return w.after->mode == live.mode;
   return w.after->content == live.content && std::any_of(all.begin(), all.end(), [&](const Write& m) {
            return m.path == w.path && mode_only(m) && m.after->mode == live.mode;
          });
@@ -200,6 +217,8 @@ const Write* sole_write(const History& history, const std::string& path, const s
 // way to a directory before its deletion was heard of.)
 // A node that was killed may be unsure of what a writer had seen: then it lists. So does everybody where the version in between was itself
 // overwritten on its node before the others heard of it (ARCHITECTURE.md, Known to fail).
+constexpr std::uint64_t kUnheardUs = 2'000'000;
+
 void check_conflicts_are_concurrent(World& world, const NodeView& node, const Exemptions& exemptions) {
   if (world.stats.crashes > 0) return;
   for (const ConflictView& c : node.conflicts) {
@@ -208,18 +227,19 @@ void check_conflicts_are_concurrent(World& world, const NodeView& node, const Ex
     if (sole_write(world.history, c.path, c.loser) == nullptr) continue;
     const auto live = node.tree.find(c.path);
     auto state = live == node.tree.end() ? std::nullopt : std::optional(live->second.state);
-    std::size_t since = SIZE_MAX, by = SIZE_MAX;  // who wrote what came after
+    std::size_t since = SIZE_MAX, by = SIZE_MAX;  // who wrote what came after,
+    std::uint64_t next_us = 0;                    // and when
     while (const Write* w = sole_write(world.history, c.path, state)) {
       if (w->id >= since || !w->after || w->after->type != FileType::file) break;
       since = w->id;
-      if (w->before == c.loser && w->node != by) {
+      if (w->before == c.loser && (w->node != by || next_us > w->at_us + kUnheardUs)) {
         world.violation("conflict only between concurrent versions",
                         fmt::format("{} lists {} of {}, which n{} had before him when he wrote {} at {:.6f} s", node.name,
                                     world.history.describe(c.loser), c.path, w->node, world.history.describe(w->after),
                                     static_cast<double>(w->at_us) / 1e6));
         break;
       }
-      state = w->before, by = w->node;
+      state = w->before, by = w->node, next_us = w->at_us;
     }
   }
 }

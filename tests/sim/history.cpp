@@ -31,7 +31,7 @@ void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& pa
   writes_.push_back(
       {.id = writes_.size(), .at_us = at_us, .node = node, .path = path, .before = std::move(before),
                      .after = std::move(after), .racing = racing_, .of_untold = of_untold,
-                     .unpublished = receive_only_.contains(node)});
+                     .unpublished = receive_only_.contains(node), .unwatched = unwatched_});
 }
 
 void History::reverted(std::size_t node, const std::string& path) {

@@ -47,6 +47,7 @@ struct Write {
   bool of_untold = false;       // a removal of what an apply had made as the node was killed: it cannot know
   bool by_crash = false;        // nobody wrote it: the disk shows it after a loss of power
   bool unpublished = false;     // in a folder that only receives
+  bool unwatched = false;       // the node was down, or its folder paused or publishing nothing: it is told later
   bool imaged_untold = false;   // a restored image has it, and the index with it does not: it is published once more
 };
 
@@ -58,6 +59,7 @@ class History {
   const std::string& bytes(std::size_t content) const { return *contents_.at(content); }
 
   void set_racing(bool on) { racing_ = on; }
+  void set_unwatched(bool on) { unwatched_ = on; }
   void set_receive_only(std::size_t node) { receive_only_.insert(node); }
   // An administrator gave up what was done here on this node.
   void reverted(std::size_t node, const std::string& path);
@@ -108,7 +110,7 @@ class History {
   std::unordered_map<const std::string*, Known> known_;
   std::vector<const std::string*> contents_;
   std::vector<Write> writes_;
-  bool racing_ = false;
+  bool racing_ = false, unwatched_ = false;
   std::set<std::size_t> receive_only_;
   std::map<std::size_t, std::set<std::string>> untold_;
   std::map<std::size_t, std::size_t> killed_at_;  // by number of writes

@@ -212,7 +212,9 @@ void Node::start_job(FileJob job) {
 
 void Node::run_application(const Step& step) {
   if (!powered_) return;
+  world_.history.set_unwatched(!process_ || process_->paused || mode_ == FolderMode::receive_only);
   notice(application_->run(step, world_.queue.now_us()));
+  world_.history.set_unwatched(false);
   if (step.verb != Verb::hold && step.verb != Verb::linger) return;
   world_.queue.after(static_cast<std::uint64_t>(step.number) * 1000, [this, path = step.path] {
     if (powered_) notice(application_->finish_hold(path, world_.queue.now_us()));
