@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "node/daemon.h"
+#include "node/verify_file.h"
 #include "protocol/limits.h"
 
 // `syncline verify`: every file is read again, a batch at a time behind everything else, and compared with what the index says of it.
@@ -13,17 +14,6 @@ namespace {
 
 constexpr std::size_t kBatch = 64;  // paths read in one go
 constexpr std::chrono::seconds kMending{60};  // for what is fetched anew
-
-bool has_hash(Folder& folder, const HashKey& key, const Hash128& hash, std::uint64_t size) {
-  ContentHasher hasher(key);
-  for (std::uint64_t at = 0; at < size;) {
-    const auto piece = folder.read_version(hash, at, std::min<std::uint64_t>(size - at, limits::range_bytes));
-    if (!piece || piece->empty()) return false;
-    hasher.update(*piece);
-    at += piece->size();
-  }
-  return hasher.digest() == hash;
-}
 
 void list(std::vector<std::string>& paths, const std::string& path) {
   if (paths.size() < limits::status_held) paths.push_back(path);
@@ -36,8 +26,8 @@ struct Daemon::Verify {
     FolderId folder = 0;
     std::string path;
     DiskState known;
-    Observation::State state = Observation::State::absent;
-    DiskState seen{};
+    Verdict verdict = Verdict::changed;
+    Hash128 found{};
   };
   struct Kept {
     FolderId folder = 0;
@@ -128,15 +118,15 @@ void Daemon::go_on_verifying() {
   for (Verify::File& f : files) {
     const std::string strand = f.path;
     executor_.run(strand, true, [this, folder, taken, f = std::move(f)]() mutable {
-      Observation seen = folder->folder->observe(f.path, f.known, true);
-      f.state = seen.state, f.seen = std::move(seen.disk);
+      const Observation seen = folder->folder->observe(f.path, f.known, true);
+      f.verdict = verdict_of(f.known, seen), f.found = seen.disk.content.hash;
       loop_.post([this, taken, f = std::move(f)] { verify_->take(*this, f), taken(); });
     });
   }
   for (Verify::Kept& k : kept) {
     const std::string strand = "#" + to_hex(k.hash);
     executor_.run(strand, true, [this, folder, taken, repair = v.so_far.repair, k = std::move(k)]() mutable {
-      k.good = has_hash(*folder->folder, hash_key_, k.hash, k.size);
+      k.good = is_kept_whole(*folder->folder, hash_key_, k.hash, k.size);
       if (!k.good && repair) folder->folder->has_version(k.hash, true);  // takes it away
       loop_.post([this, taken, k = std::move(k)] { verify_->take(*this, k), taken(); });
     });
@@ -162,29 +152,24 @@ void Daemon::Verify::take(Daemon& d, const Kept& kept) {
 
 void Daemon::Verify::take(Daemon& d, const File& file) {
   VerifyReply& r = so_far;
-  using State = Observation::State;
-  if (file.state == State::failed) {
-    ++r.unreadable_count;
-    return list(r.unreadable, d.shown_path(file.folder, file.path));
-  }
-  // A write so shortly before the last look that no stamp would tell it may be news as well as damage.
-  Fingerprint print = file.seen.print;
-  const bool young = file.known.print.ctime_ns == 0;
-  if (young) print.ctime_ns = 0;
-  const bool same = file.seen.content.hash == file.known.content.hash;
-  // Changed by an application, or by an apply since: noticed the usual way.
-  if (file.state != State::present || !(print == file.known.print) || (young && !same)) {
-    ++r.changed;
-    if (FolderRunner* runner = d.runner(file.folder)) runner->look(file.path, false);
-    return;
+  switch (file.verdict) {
+    case Verdict::unreadable:
+      ++r.unreadable_count;
+      return list(r.unreadable, d.shown_path(file.folder, file.path));
+    case Verdict::changed:
+      ++r.changed;
+      if (FolderRunner* runner = d.runner(file.folder)) runner->look(file.path, false);
+      return;
+    default:
+      break;
   }
   ++r.files, r.bytes += file.known.content.size;
-  if (same) return;
+  if (file.verdict == Verdict::whole) return;
   ++r.damaged_count;
   list(r.damaged, d.shown_path(file.folder, file.path));
   spdlog::warn("{}: its bytes are not what they were, though nobody has written to it", file.path);
   if (!r.repair) return;
-  if (d.replica_->repair(file.folder, file.path, file.known, file.seen.content.hash, d.now()))
+  if (d.replica_->repair(file.folder, file.path, file.known, file.found, d.now()))
     mending.insert({file.folder, file.path});
 }
 

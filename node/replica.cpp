@@ -237,7 +237,7 @@ void Replica::put_value(const std::string& path, const std::optional<Bytes>& val
   record.hlc = r.next_time(entry.live ? entry.live->hlc : Hlc{});
   record.dot = r.next_dot();
   r.accept_own(std::move(record), std::move(entry), std::nullopt, std::nullopt);
-  r.members_known = false;
+  r.members_known = false, r.linked_known.reset();
   r.effects.push_back(MembersChanged{});
 }
 

@@ -81,7 +81,7 @@ std::string Replica::Impl::too_far_behind(const Readiness& r) const {
 
 // This one not counted. It is asked after every step. (Both lists ascend.)
 std::size_t Replica::Impl::linked_members() {
-  if (members_known && linked_known) return *linked_known;
+  if (linked_known) return *linked_known;
   std::size_t out = 0;
   auto link = links.begin();
   for (const NodeId& m : member_ids()) {

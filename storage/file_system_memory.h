@@ -36,6 +36,7 @@ class MemoryFileSystem : public FileSystem {
   MemoryFileSystem& without_leases();  // open_for_writing() cannot be known
   MemoryFileSystem& without_marks();   // and so it stays
   MemoryFileSystem& heal();            // no faults, endless space
+  MemoryFileSystem& fail_at(std::uint64_t index);  // this one operation fails with Error::io and changes nothing
   // From operation `index` on every operation fails and changes nothing: the process is dead, until
   // restart().
   MemoryFileSystem& halt_at(std::uint64_t index);
@@ -54,6 +55,8 @@ class MemoryFileSystem : public FileSystem {
   void crash(const Random& random);
   // An image of the disk as it is now, everything in it durable; with its own clock where one is given.
   std::unique_ptr<MemoryFileSystem> copy(ClockNs clock_ns = nullptr);
+  // A bit of the file flips, as on a medium that rots: no stamp tells.
+  void rot(std::string_view path, std::uint64_t offset);
   // What is on the disk now, and a disk that holds this and nothing else: for crashes that the caller thinks out.
   MemoryTree image();
   void become(const MemoryTree& image);

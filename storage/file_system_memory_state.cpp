@@ -26,6 +26,7 @@ Status MemoryFileSystem::State::enter(std::string_view operation, std::string_vi
   if (call) call(access);
   const std::lock_guard lock(mutex);
   if (halt_at && access.index >= *halt_at) return fail(Error::Code::io, "halted");
+  if (fail_at == access.index) return fail(Error::Code::io, fmt::format("cannot {} '{}': Input/output error", operation, path));
   if (!path.empty() && io_errors.contains(path)) {
     return fail(Error::Code::io, fmt::format("cannot {} '{}': Input/output error", operation, path));
   }

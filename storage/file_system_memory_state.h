@@ -62,6 +62,7 @@ struct MemoryFileSystem::State {
   std::function<void(const Access&)> hook;
   std::uint64_t operations = 0;
   std::optional<std::uint64_t> halt_at;
+  std::optional<std::uint64_t> fail_at;  // once
   std::optional<std::uint64_t> capacity;
   std::set<std::string, std::less<>> io_errors;
   bool can_exchange = true;

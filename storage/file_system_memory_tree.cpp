@@ -101,6 +101,13 @@ void MemoryTree::truncate(Id id, std::uint64_t size, std::int64_t now_ns) {
   inode->stat.print.mtime_ns = inode->stat.print.ctime_ns = now_ns;
 }
 
+void MemoryTree::flip(Id id, std::uint64_t offset) {
+  Inode* inode = edit(id);
+  if (inode == nullptr || offset >= inode->bytes->size()) return;
+  char& byte = own_bytes(*inode)[offset];
+  byte = static_cast<char>(byte ^ 1);
+}
+
 void MemoryTree::set_attributes(Id id, std::optional<std::uint32_t> mode,
                                 std::optional<std::int64_t> mtime_ns, std::int64_t now_ns) {
   Inode* inode = edit(id);

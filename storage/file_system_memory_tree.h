@@ -39,6 +39,7 @@ class MemoryTree {
                 std::int64_t now_ns);
   void write(Id id, std::uint64_t offset, const std::string& data, std::int64_t now_ns);
   void truncate(Id id, std::uint64_t size, std::int64_t now_ns);
+  void flip(Id id, std::uint64_t offset);  // a bit of the content, and no stamp
   void set_attributes(Id id, std::optional<std::uint32_t> mode, std::optional<std::int64_t> mtime_ns,
                       std::int64_t now_ns);
   void set_owner(Id id, std::uint32_t uid, std::uint32_t gid, std::int64_t now_ns);

@@ -39,7 +39,14 @@ MemoryFileSystem& MemoryFileSystem::heal() {
   const std::lock_guard lock(state_->mutex);
   state_->capacity.reset();
   state_->io_errors.clear();
+  state_->fail_at.reset();
   state_->can_exchange = state_->can_lease = true;
+  return *this;
+}
+
+MemoryFileSystem& MemoryFileSystem::fail_at(std::uint64_t index) {
+  const std::lock_guard lock(state_->mutex);
+  state_->fail_at = index;
   return *this;
 }
 
@@ -240,6 +247,12 @@ void MemoryFileSystem::app_set_mtime(std::string_view path, std::int64_t mtime_n
   state_->commit(0, [id = *id, mtime_ns, now = state_->stamp()](MemoryTree& tree) {
     tree.set_attributes(id, std::nullopt, mtime_ns, now);
   });
+}
+
+void MemoryFileSystem::rot(std::string_view path, std::uint64_t offset) {
+  const std::lock_guard lock(state_->mutex);
+  const auto id = state_->find(path);
+  if (id) state_->commit(*id, [id = *id, offset](MemoryTree& tree) { tree.flip(id, offset); });
 }
 
 std::optional<std::string> MemoryFileSystem::app_read(std::string_view path) {

@@ -63,7 +63,11 @@ void Node::before_operation(const MemoryFileSystem::Access& access) {
   if (!in_call_ || in_hook_ || halted_) return;
   in_hook_ = true;
   if (!applying_.empty()) check_shown(applying_);
-  if (ambush_in_ > 0 && --ambush_in_ == 0) {
+  if (glitch_in_ > 0 && --glitch_in_ == 0) {
+    world_.trace(fmt::format("{}   {} {} fails", name_, access.operation, access.path));
+    disk_->fail_at(access.index);
+  }
+  if (ambush_in_ > 0 && --ambush_in_ == 0 && !touches_rot(applying_) && !touches_rot("c")) {
     ++world_.stats.ambushes;
     world_.trace(
         fmt::format("{}   an application comes in before {} {}", name_, access.operation, access.path));
@@ -211,7 +215,7 @@ void Node::start_job(FileJob job) {
 // ---- the world
 
 void Node::run_application(const Step& step) {
-  if (!powered_) return;
+  if (!powered_ || touches_rot(step.path) || touches_rot(step.to)) return;
   world_.history.set_unwatched(!process_ || process_->paused || mode_ == FolderMode::receive_only);
   notice(application_->run(step, world_.queue.now_us()));
   world_.history.set_unwatched(false);
@@ -248,6 +252,11 @@ void Node::heal() {
   if (std::abs(jump_ms_) > kJumpBearableMs) jump_ms_ = 0;  // the others refuse to follow; somebody sets the clock
   ambush_until_us_ = 0;
   finish_holds();
+  if (std::exchange(glitched_, false) && process_) {  // what lies aside, and could not be put back, is seen to at the start
+    glitch_in_ = 0;
+    crash_by_power_ = false;
+    die();
+  }
   start();
 }
 

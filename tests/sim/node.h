@@ -4,6 +4,7 @@
 #include <set>
 
 #include "node/replica.h"
+#include "node/verify_file.h"
 #include "storage/index.h"
 #include "storage/kv.h"
 #include "tests/sim/application.h"
@@ -44,6 +45,12 @@ class Node {
   void lose_events(std::uint64_t ms);
   void disk_full(std::uint64_t ms);
   void disk_broken(std::uint64_t ms, const std::string& path);
+  // The file operation of that number from now on fails.
+  void glitch(std::uint64_t operations);
+  using Whole = std::function<bool(const std::string& path, const State& state)>;
+  void rot(const std::string& path, const Whole& is_elsewhere);
+  bool has_rot();
+  void verify();  // with --repair
   void ambush(std::uint64_t ms) { ambush_until_us_ = world_.queue.now_us() + ms * 1000; }
   void rescan();
   void heal();
@@ -76,6 +83,7 @@ class Node {
   bool paused() const { return process_ && process_->paused; }
   bool has_lost_events() const { return events_lost_until_us_ > 0; }
   std::uint64_t power_losses() const { return power_losses_; }
+  std::uint64_t images() const { return disks_ - 1; }  // that its disk was set back to
   Replica& replica() { return *process_->replica; }
   Now now() const { return {world_.queue.now_us() / 1000, wall_ms()}; }
 
@@ -129,6 +137,9 @@ class Node {
   void clean();
   void settle_limbo();
   void notice(const std::vector<Notice>& notices);
+  bool is_rotten(const std::string& path);
+  bool touches_rot(const std::string& path);
+  void verified(const std::string& path, const DiskState& known, bool rotten, Verdict verdict, const Hash128& found);
   void before_operation(const MemoryFileSystem::Access& access);
   bool died_in_call();
   void die();
@@ -169,6 +180,9 @@ class Node {
   std::uint64_t crash_operations_ = 0;
   bool halted_ = false;
   std::uint64_t ambush_until_us_ = 0, ambush_in_ = 0;
+  std::uint64_t glitch_in_ = 0;
+  bool glitched_ = false;
+  std::map<std::string, std::size_t> rotten_;  // path: content
   std::string applying_;
   std::uint64_t events_lost_until_us_ = 0;
 };

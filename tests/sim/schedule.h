@@ -53,6 +53,9 @@ enum class Verb : std::uint8_t {
   full,    // MS           no space
   broken,  // PATH MS      file operations that name it fail
   rescan,  //
+  glitch,  // OPS          one file operation of the node fails, that many from now
+  rot,     // PATH         a bit of a file flips, if another node has it whole
+  verify,  //              every file is read again, and what has rotted is brought again
   // what nodes are asked
   wait,     // PATH N    the barrier for what is there: 0 all, -1 a majority, else so many; 10 more: durable
   find,     // PATH      fetch on miss
@@ -119,6 +122,8 @@ Schedule make_asking_schedule(std::uint64_t seed);
 Schedule make_held_schedule(std::uint64_t seed);
 // The same with files that travel as deltas, and are changed in part.
 Schedule make_large_schedule(std::uint64_t seed);
+// The same with files that rot, disks that fail now and then, and such without exchange.
+Schedule make_frail_schedule(std::uint64_t seed);
 // The same without loss of power and without applications that write in the midst of an apply.
 Schedule make_fair(Schedule schedule);
 // The text of the ignore file that a step writes.

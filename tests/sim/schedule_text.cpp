@@ -34,6 +34,8 @@ constexpr std::array kVerbs = {
     VerbForm{"clone", Operands::peer},         VerbForm{"clock", Operands::number},
     VerbForm{"lose", Operands::number},        VerbForm{"full", Operands::number},
     VerbForm{"broken", Operands::path_number}, VerbForm{"rescan", Operands::none},
+    VerbForm{"glitch", Operands::number},      VerbForm{"rot", Operands::path},
+    VerbForm{"verify", Operands::none},
     VerbForm{"wait", Operands::path_number},   VerbForm{"find", Operands::path},
     VerbForm{"drain", Operands::none},         VerbForm{"resume", Operands::none},
     VerbForm{"pause", Operands::none},         VerbForm{"unpause", Operands::none},

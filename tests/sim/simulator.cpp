@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "protocol/messages.h"
+#include "tests/sim/status.h"
 #include "tests/sim/trace.h"
 
 namespace syncline::sim {
@@ -14,6 +15,7 @@ constexpr std::uint64_t kSecondUs = 1'000'000;
 constexpr std::uint64_t kConvergeUs = 300 * kSecondUs;  // from healing to one tree
 constexpr std::uint64_t kQuietUs = 12 * kSecondUs;      // longer than any back-off of a replica
 constexpr std::uint64_t kSettleUs = 600 * kSecondUs;
+constexpr unsigned kVerifyRounds = 5;
 // Liveness in messages: what healing may take, for each write and pair of nodes, plus gossip.
 constexpr std::uint64_t kMessagesPerWrite = 60, kMessagesPerPair = 4000;
 
@@ -70,7 +72,12 @@ void Simulator::writable(std::size_t node, std::size_t peer, Lane lane) {
 // What the checkers learn of a message on its way.
 void Simulator::watch(std::size_t from, std::size_t to, const Message& message) {
   if (const auto* entries = std::get_if<Entries>(&message)) {
-    for (const auto& item : entries->items) dots_.saw(world_, nodes_[from]->name(), item);
+    for (const auto& item : entries->items) {
+      dots_.saw(world_, nodes_[from]->name(), item);
+      const auto* record = std::get_if<Record>(&item.entry);
+      if (record != nullptr && world_.rotten.contains(record->content.hash))
+        world_.violation("rot is not published", fmt::format("n{} tells of {} as it rotted", from, record->path));
+    }
   } else if (const auto* want = std::get_if<Want>(&message)) {
     debts_.asked(world_, from, to, *want);
   } else if (const auto* piece = std::get_if<Piece>(&message)) {
@@ -167,6 +174,17 @@ void Simulator::perform(const Step& step) {
       return node.disk_broken(ms, step.path);
     case Verb::rescan:
       return node.rescan();
+    case Verb::glitch:
+      return node.glitch(ms);
+    case Verb::rot:
+      return node.rot(step.path, [&](const std::string& path, const State& state) {
+        return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
+          const auto shown = n.get() == &node ? std::nullopt : n->shown(path);
+          return shown && shown->state == state;
+        });
+      });
+    case Verb::verify:
+      return node.verify();
     case Verb::settle:
       return settle();
     default:
@@ -222,7 +240,7 @@ bool Simulator::together() const {
   });
 }
 
-void Simulator::heal_and_converge() {
+void Simulator::heal() {
   world_.trace("==== heal");
   network_.heal();
   asks_.heal();
@@ -230,14 +248,16 @@ void Simulator::heal_and_converge() {
     if (world_.weather.modes_end != 0) node->end_mode();
     node->heal();
   }
-  const std::uint64_t begin = world_.queue.now_us();
-  const std::uint64_t messages = world_.stats.messages - world_.stats.gossip;
-  world_.queue.run_until(begin + 15 * kSecondUs);  // lost events, crashes under way, busy files
+  world_.queue.run_until(world_.queue.now_us() + 15 * kSecondUs);  // lost events, crashes under way, busy files
   for (const auto& node : nodes_) {
     node->heal();
     node->rescan();
+    if (!world_.rotten.empty()) node->verify();
   }
   asks_.heal();
+}
+
+bool Simulator::converge(std::uint64_t begin) {
   std::uint64_t steady = 0;
   while (steady < 4) {
     world_.queue.run_until(world_.queue.now_us() + kSecondUs / 2);
@@ -247,17 +267,40 @@ void Simulator::heal_and_converge() {
     if (world_.queue.now_us() > begin + kConvergeUs) {
       std::string why;
       for (const auto& node : nodes_) why += "\n    " + node->why_busy();
-      return world_.violation(
-          have_bytes ? "liveness" : "restorable conflicts",
-          fmt::format("not together {} s after healing:{}", kConvergeUs / kSecondUs, why));
+      world_.violation(have_bytes ? "liveness" : "restorable conflicts",
+                       fmt::format("not together {} s after healing:{}", kConvergeUs / kSecondUs, why));
+      return false;
     }
   }
+  return true;
+}
+
+// Administrators have everything read again until nothing is damaged any more.
+void Simulator::mend_rot() {
+  for (unsigned round = 0; round < kVerifyRounds; ++round) {
+    const std::uint64_t damaged = world_.stats.damaged;
+    const std::uint64_t begin = world_.queue.now_us();
+    for (const auto& node : nodes_) node->verify();
+    world_.queue.run_until(begin + 5 * kSecondUs);
+    if (!converge(begin)) return;
+    const bool rotten = std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node->has_rot(); });
+    if (world_.stats.damaged == damaged && !rotten) return;
+  }
+  world_.violation("rot is repaired", fmt::format("something is damaged still after {} rounds of verify", kVerifyRounds));
+}
+
+void Simulator::heal_and_converge() {
+  const std::uint64_t begin = world_.queue.now_us();
+  const std::uint64_t messages = world_.stats.messages - world_.stats.gossip;
+  heal();
+  if (!converge(begin)) return;
   world_.stats.converged_us = world_.queue.now_us() - begin;
   const std::uint64_t took = world_.stats.messages - world_.stats.gossip - messages;
   const std::uint64_t bound = kMessagesPerPair * nodes_.size() * nodes_.size() +
                               kMessagesPerWrite * nodes_.size() * world_.history.writes().size();
   if (took > bound)
     world_.violation("liveness", fmt::format("{} messages after healing, more than {}", took, bound));
+  if (!world_.rotten.empty()) mend_rot();
 }
 
 // A scan of trees that nobody has changed finds nothing, and nobody has anything to say.
@@ -288,6 +331,7 @@ Outcome Simulator::run() {
   for (const Step& step : world_.schedule.steps) {
     world_.queue.run_until(step.at_ms * 1000 + stopped_us_);
     perform(step);
+    check_status(world_, nodes_);
   }
   world_.queue.run_until(world_.queue.now_us() + kSecondUs / 2);
   heal_and_converge();
@@ -298,6 +342,7 @@ Outcome Simulator::run() {
     for (const ConflictView& c : nodes.front().conflicts) world_.stats.conflicts += !c.resolved;
   }
   if (world_.violations.empty()) check_quiescence();
+  if (world_.violations.empty()) check_quiet_status(world_, nodes_);
   const std::size_t bound = std::max<std::size_t>(world_.weather.lane_bytes_max, 16 << 20);
   if (network_.queued_bytes_max() > bound)
     world_.violation("bounded queues", "a lane held more than its bound");

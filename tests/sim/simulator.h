@@ -34,6 +34,9 @@ class Simulator : private Network::User {
   void settle();
   void expect(const Step& step);
   bool together() const;
+  void heal();
+  bool converge(std::uint64_t begin);  // from then on it has its time; false: it has run out
+  void mend_rot();
   void heal_and_converge();
   void check_quiescence();
   std::vector<NodeView> views();

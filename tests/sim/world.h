@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ struct Violation {
 struct Stats {
   std::uint64_t messages = 0, bytes = 0;  // delivered
   std::uint64_t gossip = 0;               // of them, digests
-  std::uint64_t steps = 0, jobs = 0, applies = 0, looks = 0, crashes = 0, refusals = 0, ambushes = 0;
+  std::uint64_t steps = 0, jobs = 0, applies = 0, looks = 0, crashes = 0, refusals = 0, ambushes = 0, damaged = 0;
   std::uint64_t converged_us = 0;  // from the end of the schedule
   std::uint64_t writes = 0, conflicts = 0;
 };
@@ -63,6 +64,7 @@ struct World {
   History history;
   Stats stats;
   std::vector<Violation> violations;
+  std::set<Hash128> rotten;  // contents that nobody wrote
   std::uint64_t trace_hash = 0xcbf29ce484222325;
   bool trace_on;
   std::vector<std::string> trace_lines;

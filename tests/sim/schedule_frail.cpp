@@ -1,0 +1,60 @@
+// Disks that are going bad, put into schedules of the common kind: bits that flip, operations that fail.
+#include <algorithm>
+
+#include "tests/sim/random.h"
+#include "tests/sim/schedule.h"
+
+namespace syncline::sim {
+namespace {
+
+const std::vector<std::string> kPaths = {"a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "e", "e/a"};
+
+void put_in(Random& random, Schedule& out, Step step) {
+  const std::size_t place = random.below(out.steps.size() + 1);
+  step.node = random.below(out.nodes);
+  step.at_ms = place == 0 ? 0 : out.steps[place - 1].at_ms;
+  out.steps.insert(out.steps.begin() + static_cast<std::ptrdiff_t>(place), std::move(step));
+}
+
+void add_rot(Random& random, Schedule& out) {
+  std::erase_if(out.steps, [](const Step& s) { return s.verb == Verb::power; });  // what it leaves of a rotten file is anybody's guess
+  for (std::uint64_t i = random.between(3, 12); i > 0; --i) {
+    Step s;
+    s.verb = Verb::rot, s.path = random.pick(kPaths);
+    put_in(random, out, std::move(s));
+  }
+  for (std::uint64_t i = random.below(4); i > 0; --i) {
+    Step s;
+    s.verb = Verb::verify;
+    put_in(random, out, std::move(s));
+  }
+}
+
+void add_glitches(Random& random, Schedule& out) {
+  for (std::uint64_t i = random.between(3, 15); i > 0; --i) {
+    Step s;
+    s.verb = Verb::glitch, s.number = static_cast<std::int64_t>(random.between(1, 40));
+    put_in(random, out, std::move(s));
+  }
+}
+
+}  // namespace
+
+Schedule make_frail_schedule(std::uint64_t seed) {
+  Schedule out = make_schedule(seed);
+  Random random(seed, 7);  // apart from what the schedule is made of
+  const std::uint64_t kind = random.below(3);
+  if (kind == 0) {
+    add_rot(random, out);
+    return out;
+  }
+  add_glitches(random, out);
+  if (kind == 1) return out;
+  out.weather.no_exchange = 1;
+  // An application's rename within the apply is lost there (storage/folder_apply.h).
+  out.weather.ambush_per_mille = 0;
+  std::erase_if(out.steps, [](const Step& s) { return s.verb == Verb::ambush; });
+  return out;
+}
+
+}  // namespace syncline::sim
