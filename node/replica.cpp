@@ -144,6 +144,7 @@ void Replica::Impl::tick_peers() {
     if (peer.announce_at != 0) peers_due_ms = std::min(peers_due_ms, peer.announce_at);
     any_leads = any_leads || !peer.leads.empty();
   }
+  if (problems.contains({kClusterFolder, ""}) && is_understood()) no_problem({kClusterFolder, ""});
 }
 
 std::uint64_t Replica::Impl::next_tick() const {

@@ -97,6 +97,15 @@ void Replica::Impl::judge_clock() {
     effects.push_back(LookAt{folder, "", true});  // nothing was taken meanwhile
 }
 
+// Nobody's records are refused, here or by those who are linked.
+bool Replica::Impl::is_understood() const {
+  if (!clock_problem.empty()) return false;
+  const bool refuses = std::any_of(refused_until.begin(), refused_until.end(), [this](const auto& r) { return now.mono_ms < r.second; });
+  return !refuses && std::all_of(links.begin(), links.end(), [this](const auto& l) {
+    return l.second.greeted && l.second.vector.get(options.actor) >= index.vector().get(options.actor);
+  });
+}
+
 void Replica::Impl::announce(Peer& peer, bool everything) {
   peer.announce_at = 0;
   const VersionVector& own = index.vector();
@@ -316,6 +325,7 @@ bool Replica::Impl::clock_acceptable(Peer& peer, const Entries& m) {
     send(peer.node, Lane::control, Refusal{m.actor, ahead});
     return false;
   }
+  if (!m.items.empty()) refused_until.erase(m.actor);
   return true;
 }
 

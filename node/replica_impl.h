@@ -253,6 +253,7 @@ struct Replica::Impl {
   void heard(Peer& peer, const ActorId& actor, std::uint64_t seq);
   void look_for_gaps(Peer& peer, bool at_once);
   void judge_clock();
+  bool is_understood() const;
   bool may_put_off(Peer& peer, std::uint64_t after) const;
   std::uint64_t gap_patience_ms(const Peer& peer, const ActorId& actor) const;
   void need(Peer& peer, const ActorId& actor);

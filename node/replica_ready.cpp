@@ -203,7 +203,9 @@ void Replica::Impl::measure_lag() {
   lag.due_ms = now.mono_ms + (confirmed ? tuning::lag_ms : tuning::lag_unready_ms);
   std::erase_if(stuck, [this](const auto& s) {
     const auto entry = index.get(s.first.folder, s.first.path);
-    return !entry || !entry->pending();
+    const bool over = !entry || !entry->pending();
+    if (over) no_problem(s.first);  // what could not be brought here was followed by what is here
+    return over;
   });
   lag.folders.clear();
   for (const FolderId folder : options.folders) {

@@ -232,12 +232,11 @@ void Applier::change_file_attributes() {
   auto changed = current.file->set_attributes(r_.content.mode, r_.content.mtime_ns);
   if (!changed) return fail_with(changed.error());
   const auto after = current.file->stat();
-  if (!after) return fail_with(after.error());
   set(Outcome::applied);
-  out_.disk = {r_.content, after->print};
+  out_.disk = {r_.content, after ? after->print : current.stat.print};
   // Without the guard a write just before would be hidden by the new mtime; and content that was never
   // certain is not now.
-  if (!current.guarded || r_.expect.print.ctime_ns == 0 || !is_as_set(*after, r_.content)) out_.disk.print.ctime_ns = 0;
+  if (!current.guarded || r_.expect.print.ctime_ns == 0 || !after || !is_as_set(*after, r_.content)) out_.disk.print.ctime_ns = 0;
 }
 
 ApplyResult Folder::apply(const ApplyRequest& request) { return Applier(*impl_, request).run(); }

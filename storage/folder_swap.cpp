@@ -19,14 +19,15 @@ std::string Applier::swap_name(std::uint64_t new_inode) {
                       hash_for_name(r_.content, f_.key), hash_for_name(r_.expect.content, f_.key), r_.path});
 }
 
-// Looks at what came out. False when it is not the expected old version, or when that cannot be told.
+// Looks at what came out. False when it is not the expected old version, or when that cannot be told (FileType::other: not even what it is).
 bool Applier::came_as_expected(const std::string& at, const Current& current, FileStat& came) {
   const auto stat = f_.fs.stat(at);
-  came = stat ? *stat : FileStat{FileType::file, {}, 0, 0, 0, 1};
+  came = stat ? *stat : FileStat{};
   if (planted(Fault::not_looked_again)) return true;
   if (!stat || !is_as_expected(came, r_.expect, true)) return false;
   if (came.type == FileType::symlink) {
     const auto target = f_.fs.read_link(at);
+    if (!target) came.type = FileType::other;
     return target && *target == r_.expect.content.target;
   }
   if (came.type != FileType::file) return true;
@@ -94,6 +95,7 @@ void Applier::swap_by_link(Built& built, Current& current) {
   }
   FileStat came;
   const bool expected = came_as_expected(aside, current, came);
+  if (came.type == FileType::other) came = *second;  // it cannot be put back; what it is was seen before
   settle_new(built);
   dispose(aside, came, expected, current, &built);
 }

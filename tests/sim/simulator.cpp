@@ -15,6 +15,7 @@ constexpr std::uint64_t kSecondUs = 1'000'000;
 constexpr std::uint64_t kConvergeUs = 300 * kSecondUs;  // from healing to one tree
 constexpr std::uint64_t kQuietUs = 12 * kSecondUs;      // longer than any back-off of a replica
 constexpr std::uint64_t kSettleUs = 600 * kSecondUs;
+constexpr std::uint64_t kNewsUs = 30 * kSecondUs;  // until everybody knows what everybody has, where a few are told
 constexpr unsigned kVerifyRounds = 5;
 // Liveness in messages: what healing may take, for each write and pair of nodes, plus gossip.
 constexpr std::uint64_t kMessagesPerWrite = 60, kMessagesPerPair = 4000;
@@ -342,6 +343,7 @@ Outcome Simulator::run() {
     for (const ConflictView& c : nodes.front().conflicts) world_.stats.conflicts += !c.resolved;
   }
   if (world_.violations.empty()) check_quiescence();
+  if (world_.weather.one_near != 0) world_.queue.run_until(world_.queue.now_us() + kNewsUs);
   if (world_.violations.empty()) check_quiet_status(world_, nodes_);
   const std::size_t bound = std::max<std::size_t>(world_.weather.lane_bytes_max, 16 << 20);
   if (network_.queued_bytes_max() > bound)

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "protocol/ignore.h"
+
 namespace syncline::sim {
 namespace {
 
@@ -46,8 +48,10 @@ void check_quiet_status(World& world, const std::vector<std::unique_ptr<Node>>& 
     }
     for (const TransferView& transfer : node->replica().transfers())
       world.violation("honest status", fmt::format("{} still speaks of a transfer of {}", node->name(), transfer.path));
-    for (const ProblemView& problem : node->replica().problems())
+    for (const ProblemView& problem : node->replica().problems()) {
+      if (problem.path == kIgnoreFile) continue;  // torn by a loss of power, and so it stays
       world.violation("honest status", fmt::format("{} still has a problem: {}: {}", node->name(), problem.path, problem.text));
+    }
     if (const std::string why = node->replica().folder_stopped(1); !why.empty())
       world.violation("honest status", fmt::format("{} says that its folder is stopped: {}", node->name(), why));
     if (const auto state = node->replica().readiness().state; state != Readiness::State::ready)
