@@ -292,6 +292,7 @@ struct Replica::Impl {
   void disturb(const PathKey& key);
   bool is_our_doing(const PathKey& key, const Observation& observation, PathEntry& entry);
   void take_observation(const PathKey& key, const Observation& observation, PathEntry& entry);
+  void give_way(const PathKey& key, const Observation& o, PathEntry& entry);
   void observed_absent(FolderId folder, const std::string& path, PathEntry& entry, bool at_start);
   void observed_present(FolderId folder, const Observation& observation, PathEntry& entry, bool at_start);
   void vanish_below(FolderId folder, const std::string& directory, bool at_start);

@@ -28,6 +28,7 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
   }
   if (is_stale(key, observation, as_of)) return effects.push_back(LookAt{folder, path});
   if (is_ignored(key, observation, entry)) {
+    give_way(key, observation, entry);
     forget_intents(key);
     drop_awaited(key);
     take_ignored(key, observation, entry);
@@ -49,6 +50,14 @@ void Replica::Impl::observed(FolderId folder, const Observation& observation, st
   // What could not be done is not done now because nothing has changed.
   waits = waits || (!changed && retries.contains(key) && !awaited.contains(key));
   if (!publishing.contains(key) && !waits) looked_at(key);
+}
+
+// What is there now is ignored, and what was there was not: nobody gets that from here any more.
+void Replica::Impl::give_way(const PathKey& key, const Observation& o, PathEntry& entry) {
+  if (o.state != Observation::State::present || !entry.disk || !entry.disk->state.present() || entry.disk->dot.seq == 0) return;
+  if (entry.held != Held::no || rules_unsettled.contains(key.folder) || is_ignored(key.folder, key.path, entry)) return;
+  observed_absent(key.folder, key.path, entry, !scanned.contains(key.folder));
+  entry = index.get(key.folder, key.path).value_or(PathEntry{});
 }
 
 static bool is_below(const PathKey& key, const PathKey& directory) {

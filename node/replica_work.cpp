@@ -419,16 +419,17 @@ void Replica::Impl::job_done(JobId id, FileOutcome& outcome) {
 void Replica::Impl::version_job_done(VersionJob job, const FileOutcome& outcome) {
   const Record& loser = job.entry.loser;
   const auto entry = index.conflict(loser.folder, loser.path, loser.dot);
-  if (!entry || entry->resolved || !owns(loser.folder)) return;
+  const PathKey key{loser.folder, loser.path};
+  if (!entry || entry->resolved || !owns(loser.folder)) return stuck.contains(key) ? void() : no_problem(key);
   const bool* has = std::get_if<bool>(&outcome);
   const auto* copied = std::get_if<Result<Staged>>(&outcome);
   if ((has && *has) || (copied && *copied)) {
-    if (copied) no_problem({loser.folder, loser.path});
+    if (copied) no_problem(key);
     return;
   }
   const bool full = copied && copied->error().code == Error::Code::full;
   if (full || (copied && !job.copying)) {  // at once, they would be fetched and thrown away without end
-    problem({loser.folder, loser.path}, full ? kNoSpace : copied->error().message);
+    problem(key, full ? kNoSpace : copied->error().message);
     later_versions.emplace(now.mono_ms + tuning::retry_max_ms, job.entry);
     return;
   }

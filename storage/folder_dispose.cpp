@@ -32,6 +32,8 @@ void Applier::dispose(const std::string& at, const FileStat& came, bool expected
 void Applier::dispose_of_symlink(const std::string& at, const FileStat& came, bool expected) {
   if (!expected) {
     auto target = f_.fs.read_link(at);
+    const bool failed_look = target && r_.expect.content.kind == Kind::symlink && *target == r_.expect.content.target;
+    if (failed_look) return void(f_.fs.remove_file(at));
     Content content{Kind::symlink, {}, 0, 0, came.print.mtime_ns, target.value_or("")};
     out_.displaced = DiskState{std::move(content), {}};
   }

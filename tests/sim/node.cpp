@@ -252,8 +252,8 @@ void Node::heal() {
   if (std::abs(jump_ms_) > kJumpBearableMs) jump_ms_ = 0;  // the others refuse to follow; somebody sets the clock
   ambush_until_us_ = 0;
   finish_holds();
+  glitch_in_ = 0;
   if (std::exchange(glitched_, false) && process_) {  // what lies aside, and could not be put back, is seen to at the start
-    glitch_in_ = 0;
     crash_by_power_ = false;
     die();
   }

@@ -21,6 +21,8 @@ void Node::rot(const std::string& path, const Whole& is_elsewhere) {
   if (!shown || shown->state.type != FileType::file || !entry || !entry->disk || !entry->live || entry->live->dot != entry->disk->dot) return;
   const Fingerprint print = disk_->app_stat(path)->print;
   if (print.size == 0 || !(print == entry->disk->state.print) || !is_told(path, shown->state) || !is_elsewhere(path, shown->state)) return;
+  // Within the tick of the last change no stamp could tell it from somebody's work.
+  if (disk_->now_ns() - print.ctime_ns <= 2 * disk_->stamp_tick_ns()) return;
   disk_->rot(path, random_.below(print.size));
   const std::string bytes = *disk_->app_read(path);
   world_.history.half_written(number_, path, bytes);  // may be seen here, and nowhere else

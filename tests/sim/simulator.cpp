@@ -25,20 +25,21 @@ bool is_gossip(const Message& m) {
          std::holds_alternative<Announce>(m);
 }
 
-// Conflicts are resolved whose bytes no member could find.
+// A conflict is resolved whose bytes no member could find; or who does so says first which process he is.
+bool ends_search(const LogItem& item) {
+  if (const auto* record = std::get_if<Record>(&item)) return record->folder == kClusterFolder && record->path.starts_with("actors/");
+  return std::get<Conflict>(item).resolved;
+}
+
 bool ends_searches(const Message& m) {
   const auto* entries = std::get_if<Entries>(&m);
-  return entries && !entries->items.empty() && std::all_of(entries->items.begin(), entries->items.end(), [](const Entries::Item& item) {
-           const auto* conflict = std::get_if<Conflict>(&item.entry);
-           return conflict && conflict->resolved;
-         });
+  return entries && !entries->items.empty() && std::all_of(entries->items.begin(), entries->items.end(), [](const Entries::Item& item) { return ends_search(item.entry); });
 }
 
 bool only_ended_searches(const Index& index, const VersionVector& since) {
   for (const auto& e : index.vector().entries()) {
     for (const LogEntry& entry : index.log(e.actor, since.get(e.actor), SIZE_MAX, SIZE_MAX)) {
-      const auto* conflict = std::get_if<Conflict>(&entry.item);
-      if (!conflict || !conflict->resolved) return false;
+      if (!ends_search(entry.item)) return false;
     }
   }
   return true;
