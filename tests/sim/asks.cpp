@@ -50,7 +50,7 @@ void Asks::perform(const Step& step) {
 void Asks::heal() {
   for (const auto& node : nodes_) {
     if (!node->running()) continue;
-    if (node->linkable()) node->replica().resume(node->now());
+    if (node->linkable() && !node->leaving()) node->replica().resume(node->now());
     node->unpause();
   }
 }

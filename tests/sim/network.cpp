@@ -107,7 +107,7 @@ void Network::connect_later(std::size_t a, std::size_t b, std::uint64_t within_u
 void Network::connect(std::size_t a, std::size_t b) {
   std::uint64_t& id = session(a, b);
   if (a == b || id % 2 == 1 || way(a, b).blocked || way(b, a).blocked || !user_.linkable(a) ||
-      !user_.linkable(b))
+      !user_.linkable(b) || !user_.may_link(a, b))
     return;
   side_down(a, b);  // a side that had not noticed the end of the last session
   side_down(b, a);

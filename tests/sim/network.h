@@ -17,6 +17,7 @@ class Network {
    public:
     virtual ~User() = default;
     virtual bool linkable(std::size_t node) const = 0;
+    virtual bool may_link(std::size_t a, std::size_t b) const = 0;  // both run
     virtual void link_up(std::size_t node, std::size_t peer) = 0;
     virtual void link_down(std::size_t node, std::size_t peer) = 0;
     virtual void received(std::size_t node, std::size_t peer, Lane lane, Bytes message) = 0;
@@ -33,6 +34,8 @@ class Network {
   void node_up(std::size_t node);
   void node_down(std::size_t node);
   void heal();
+  bool is_linked(std::size_t a, std::size_t b) { return session(a, b) % 2 == 1; }
+  bool passes(std::size_t a, std::size_t b) { return !way(a, b).blocked && !way(b, a).blocked; }
   bool carries_contents() const;  // of what was asked for a while ago: a slow line is longer than any pause of the nodes
   std::size_t queued_bytes_max() const { return queued_bytes_max_; }
 

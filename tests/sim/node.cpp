@@ -215,7 +215,7 @@ void Node::start_job(FileJob job) {
 // ---- the world
 
 void Node::run_application(const Step& step) {
-  if (!powered_ || touches_rot(step.path) || touches_rot(step.to)) return;
+  if (!powered_ || (leaving_ && !gone_) || touches_rot(step.path) || touches_rot(step.to)) return;
   world_.history.set_unwatched(!process_ || process_->paused || mode_ == FolderMode::receive_only);
   notice(application_->run(step, world_.queue.now_us()));
   world_.history.set_unwatched(false);

@@ -5,6 +5,7 @@
 
 #include "node/replica.h"
 #include "node/verify_file.h"
+#include "protocol/member.h"
 #include "storage/index.h"
 #include "storage/kv.h"
 #include "tests/sim/application.h"
@@ -55,6 +56,17 @@ class Node {
   void rescan();
   void heal();
 
+  // Membership. Who is told: somebody has read that this node has left.
+  void put_departure(const Departure& departure);
+  std::optional<MemberState> departure() const;  // its own, as far as it knows
+  bool lists(std::size_t peer) const;            // as a member; as it was when it last ran
+  bool keeps_links() const;
+  void set_leaving() { leaving_ = true; }  // its applications have stopped
+  bool leaving() const { return leaving_; }
+  void set_told() { told_ = true; }
+  void set_gone() { gone_ = true; }
+  bool gone() const { return gone_; }
+
   void pause();
   void unpause();
 
@@ -78,6 +90,7 @@ class Node {
   NodeView view();  // for the checkers
   std::optional<Shown> shown(const std::string& path);
   Tree tree();
+  bool is_written_to() const { return application_->holds_any(); }
   bool is_being_written(const std::string& path) const { return application_->holds(path); }
   bool is_told(const std::string& path, const State& state) const;
   bool paused() const { return process_ && process_->paused; }
@@ -180,6 +193,7 @@ class Node {
   std::uint64_t crash_operations_ = 0;
   bool halted_ = false;
   std::uint64_t ambush_until_us_ = 0, ambush_in_ = 0;
+  bool leaving_ = false, told_ = false, gone_ = false;
   std::uint64_t glitch_in_ = 0;
   bool glitched_ = false;
   std::map<std::string, std::size_t> rotten_;  // path: content

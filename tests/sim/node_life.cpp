@@ -220,6 +220,27 @@ void Node::put_image(const Image& image, std::size_t since, const Elsewhere& els
   world_.queue.after(kSettleUs / 10, [this] { start(); });
 }
 
+void Node::put_departure(const Departure& departure) {
+  process_->replica->put_value(departure_path(departure.node), encode_departure(departure), now());
+}
+
+std::optional<MemberState> Node::departure() const {
+  const auto gone = process_->replica->values("gone");
+  const auto own = gone.find(departure_path(node_id(number_)));
+  if (own == gone.end()) return std::nullopt;
+  const auto decoded = decode_departure(own->second);
+  return decoded ? std::optional(decoded->state) : std::nullopt;
+}
+
+bool Node::lists(std::size_t peer) const {
+  return process_ && !process_->replica->values("gone").contains(departure_path(node_id(peer)));
+}
+
+bool Node::keeps_links() const {
+  const auto own = departure();
+  return !own || (*own == MemberState::left && !told_);
+}
+
 bool Node::died_in_call() {
   if (!halted_) return false;
   die();

@@ -55,6 +55,8 @@ enum class Verb : std::uint8_t {
   rescan,  //
   glitch,  // OPS          one file operation of the node fails, that many from now
   rot,     // PATH         a bit of a file flips, if another node has it whole
+  leave,   //
+  evict,   // PEER
   verify,  //              every file is read again, and what has rotted is brought again
   // what nodes are asked
   wait,     // PATH N    the barrier for what is there: 0 all, -1 a majority, else so many; 10 more: durable
@@ -124,6 +126,8 @@ Schedule make_held_schedule(std::uint64_t seed);
 Schedule make_large_schedule(std::uint64_t seed);
 // The same with files that rot, disks that fail now and then, and such without exchange.
 Schedule make_frail_schedule(std::uint64_t seed);
+// Five to seven nodes, of which some leave or are evicted.
+Schedule make_members_schedule(std::uint64_t seed);
 // The same without loss of power and without applications that write in the midst of an apply.
 Schedule make_fair(Schedule schedule);
 // The text of the ignore file that a step writes.

@@ -35,6 +35,7 @@ constexpr std::array kVerbs = {
     VerbForm{"lose", Operands::number},        VerbForm{"full", Operands::number},
     VerbForm{"broken", Operands::path_number}, VerbForm{"rescan", Operands::none},
     VerbForm{"glitch", Operands::number},      VerbForm{"rot", Operands::path},
+    VerbForm{"leave", Operands::none},         VerbForm{"evict", Operands::peer},
     VerbForm{"verify", Operands::none},
     VerbForm{"wait", Operands::path_number},   VerbForm{"find", Operands::path},
     VerbForm{"drain", Operands::none},         VerbForm{"resume", Operands::none},

@@ -48,7 +48,7 @@ bool only_ended_searches(const Index& index, const VersionVector& since) {
 }  // namespace
 
 Simulator::Simulator(const Schedule& schedule, bool trace)
-    : world_(schedule, trace), network_(world_, schedule.nodes, *this), asks_(world_, nodes_), claims_checked_(schedule.nodes) {
+    : world_(schedule, trace), network_(world_, schedule.nodes, *this), asks_(world_, nodes_), membership_(world_, network_, nodes_), claims_checked_(schedule.nodes) {
   for (std::size_t n = 0; n < schedule.nodes; ++n)
     nodes_.push_back(std::make_unique<Node>(world_, n, network_));
   for (std::size_t n = 0; n < schedule.nodes; ++n) {
@@ -128,6 +128,7 @@ void Simulator::perform(const Step& step) {
   world_.trace("==== " + to_text(step));
   if (Application::does(step.verb)) return node.run_application(step);
   if (Asks::does(step.verb)) return asks_.perform(step);
+  if (Membership::does(step.verb)) return membership_.perform(step);
   const auto ms = static_cast<std::uint64_t>(std::max<std::int64_t>(step.number, 0));
   const std::size_t peer = std::min(static_cast<std::size_t>(ms), nodes_.size() - 1);
   const auto elsewhere = [&](const std::string& path, const std::optional<State>& state) {
@@ -236,8 +237,17 @@ void Simulator::expect(const Step& step) {
   }
 }
 
+std::vector<Node*> Simulator::members() const {
+  std::vector<Node*> out;
+  for (const auto& node : nodes_) {
+    if (!node->gone()) out.push_back(node.get());
+  }
+  return out;
+}
+
 bool Simulator::together() const {
-  return std::all_of(nodes_.begin(), nodes_.end(), [this](const auto& node) {
+  const std::vector<Node*> all = members();
+  return membership_.is_settled() && std::all_of(all.begin(), all.end(), [this](const Node* node) {
     return node->idle() && node->pending() == 0 && node->vector() == nodes_.front()->vector();
   });
 }
@@ -264,7 +274,7 @@ bool Simulator::converge(std::uint64_t begin) {
   while (steady < 4) {
     world_.queue.run_until(world_.queue.now_us() + kSecondUs / 2);
     const bool have_bytes =
-        std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node->has_conflict_bytes(); });
+        std::ranges::all_of(members(), [](const Node* node) { return node->has_conflict_bytes(); });
     steady = together() && have_bytes && !network_.carries_contents() ? steady + 1 : 0;
     if (world_.queue.now_us() > begin + kConvergeUs) {
       std::string why;
@@ -285,7 +295,7 @@ void Simulator::mend_rot() {
     for (const auto& node : nodes_) node->verify();
     world_.queue.run_until(begin + 5 * kSecondUs);
     if (!converge(begin)) return;
-    const bool rotten = std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return node->has_rot(); });
+    const bool rotten = std::any_of(nodes_.begin(), nodes_.end(), [](const auto& node) { return !node->gone() && node->has_rot(); });
     if (world_.stats.damaged == damaged && !rotten) return;
   }
   world_.violation("rot is repaired", fmt::format("something is damaged still after {} rounds of verify", kVerifyRounds));
@@ -308,22 +318,23 @@ void Simulator::heal_and_converge() {
 // A scan of trees that nobody has changed finds nothing, and nobody has anything to say.
 void Simulator::check_quiescence() {
   std::vector<VersionVector> before;
-  for (const auto& node : nodes_) before.push_back(node->vector());
+  const std::vector<Node*> all = members();
+  for (const Node* node : all) before.push_back(node->vector());
   quiescent_ = true;
-  for (const auto& node : nodes_) bytes_gone_ = bytes_gone_ || node->searches_in_vain();
+  for (const Node* node : all) bytes_gone_ = bytes_gone_ || node->searches_in_vain();
   world_.trace("==== quiescence");
   for (const auto& node : nodes_) node->rescan();
   world_.queue.run_until(world_.queue.now_us() + kQuietUs);
-  for (std::size_t n = 0; n < nodes_.size(); ++n) {
-    if (nodes_[n]->running() && nodes_[n]->vector() == before[n]) continue;
-    if (nodes_[n]->running() && bytes_gone_ && only_ended_searches(nodes_[n]->index(), before[n])) continue;
-    world_.violation("quiescence", fmt::format("n{} made a version when nothing had changed", n));
+  for (std::size_t n = 0; n < all.size(); ++n) {
+    if (all[n]->running() && all[n]->vector() == before[n]) continue;
+    if (all[n]->running() && bytes_gone_ && only_ended_searches(all[n]->index(), before[n])) continue;
+    world_.violation("quiescence", fmt::format("{} made a version when nothing had changed", all[n]->name()));
   }
 }
 
 std::vector<NodeView> Simulator::views() {
   std::vector<NodeView> out;
-  for (const auto& node : nodes_) out.push_back(node->view());
+  for (Node* node : members()) out.push_back(node->view());
   return out;
 }
 
@@ -340,7 +351,8 @@ Outcome Simulator::run() {
   if (world_.violations.empty()) {
     const auto nodes = views();
     check_all(world_, nodes);
-    for (const auto& node : nodes_) dots_.check_claims(world_, node->name(), node->index());
+    for (const Node* node : members()) dots_.check_claims(world_, node->name(), node->index());
+    membership_.check();
     for (const ConflictView& c : nodes.front().conflicts) world_.stats.conflicts += !c.resolved;
   }
   if (world_.violations.empty()) check_quiescence();

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tests/sim/asks.h"
+#include "tests/sim/membership.h"
 #include "tests/sim/node.h"
 
 namespace syncline::sim {
@@ -24,6 +25,7 @@ class Simulator : private Network::User {
 
  private:
   bool linkable(std::size_t node) const override { return node < nodes_.size() && nodes_[node]->linkable(); }
+  bool may_link(std::size_t a, std::size_t b) const override { return membership_.may_link(a, b); }
   void link_up(std::size_t node, std::size_t peer) override;
   void link_down(std::size_t node, std::size_t peer) override;
   void received(std::size_t node, std::size_t peer, Lane lane, Bytes message) override;
@@ -34,6 +36,7 @@ class Simulator : private Network::User {
   void settle();
   void expect(const Step& step);
   bool together() const;
+  std::vector<Node*> members() const;  // those who have not gone
   void heal();
   bool converge(std::uint64_t begin);  // from then on it has its time; false: it has run out
   void mend_rot();
@@ -45,6 +48,7 @@ class Simulator : private Network::User {
   Network network_;
   std::vector<std::unique_ptr<Node>> nodes_;
   Asks asks_;
+  Membership membership_;
   DotRegister dots_;
   DebtRegister debts_;
   std::vector<std::uint64_t> claims_checked_;  // of each node: for which of its starts

@@ -40,7 +40,7 @@ void check_status(World& world, const std::vector<std::unique_ptr<Node>>& nodes)
 
 void check_quiet_status(World& world, const std::vector<std::unique_ptr<Node>>& nodes) {
   for (const auto& node : nodes) {
-    if (!node->running()) continue;
+    if (!node->running() || node->gone()) continue;
     for (const PeerView& view : node->replica().peers()) {
       if (view.linked && view.behind == 0 && view.ahead == 0) continue;
       world.violation("honest status", fmt::format("{} says {} of a peer: {} behind, {} ahead", node->name(), view.linked ? "linked" : "not linked",
