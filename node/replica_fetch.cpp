@@ -334,7 +334,7 @@ void Replica::Impl::content_in_vain(const Fetch& f) {
   vain_rounds.erase(f.hash);
   const auto entry = index.get(f.path.folder, f.path.path);
   if (!entry || !entry->pending() || entry->live->content.hash != f.hash) return;
-  if (node_of(entry->live->dot.actor) != options.self) return;
+  if (!answers_for(node_of(entry->live->dot.actor))) return;
   Record record{.folder = f.path.folder, .path = f.path.path};
   record.context = entry->live->context;
   record.context.raise(entry->live->dot);
@@ -350,6 +350,13 @@ void Replica::Impl::content_in_vain(const Fetch& f) {
   if (entry->disk && entry->disk->state.present()) disk = OnDisk{entry->disk->state, record.dot, record.context, record.hlc};
   log(true, fmt::format("{}: the bytes of its latest version are lost; what this node has stands instead", f.path.path));
   accept_own(std::move(record), *entry, disk, std::nullopt);
+}
+
+// Of a writer who is no member any more, the first of those who are.
+bool Replica::Impl::answers_for(const NodeId& writer) const {
+  const std::vector<NodeId>& all = member_ids();
+  const bool gone = !writer.is_zero() && std::find(all.begin(), all.end(), writer) == all.end();
+  return writer == options.self || (gone && !all.empty() && all.front() == options.self);
 }
 
 bool Replica::Impl::all_members_in(const std::set<NodeId>& nodes) const {

@@ -406,6 +406,7 @@ struct Replica::Impl {
   void on(Peer& peer, Unavailable& m);
   void fetch_failed_at(Hash128 hash);
   void content_in_vain(const Fetch& f);
+  bool answers_for(const NodeId& writer) const;
   bool all_members_in(const std::set<NodeId>& nodes) const;
   void version_in_vain(const Conflict& entry, const std::set<NodeId>& refused);
   NodeId node_of(const ActorId& actor) const;

@@ -16,6 +16,7 @@ constexpr std::uint64_t kLookUs = 250'000;
 void Membership::perform(const Step& step) {
   const std::size_t target = step.verb == Verb::leave ? step.node : static_cast<std::size_t>(step.number);
   Node& by = *nodes_[step.node];
+  if (evictors_.contains(target)) return;
   if (target == 0 || target >= nodes_.size() || going_.contains(target) || going_.contains(step.node) || going_.size() + 2 >= nodes_.size()) return;
   if (!by.linkable() || by.paused() || (step.verb == Verb::evict && target == step.node)) return;
   if (step.verb == Verb::leave) {
@@ -23,6 +24,7 @@ void Membership::perform(const Step& step) {
     by.set_leaving();
   } else {
     by.put_departure({node_id(target), MemberState::evicted, node_id(step.node)});
+    evictors_.insert(step.node);
   }
   if (going_.empty()) world_.queue.after(kLookUs, [this] { watch(); });
   going_[target] = step.verb;

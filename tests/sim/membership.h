@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "tests/sim/network.h"
@@ -31,6 +32,7 @@ class Membership {
   World& world_;
   Network& network_;
   std::vector<std::unique_ptr<Node>>& nodes_;
+  std::set<std::size_t> evictors_;               // stay, so that they are heard
   std::map<std::size_t, Verb> going_;            // who is to go, and how
   std::map<std::size_t, std::uint64_t> gone_us_;  // when it was over
 };
