@@ -35,6 +35,7 @@ class MemoryFileSystem : public FileSystem {
   MemoryFileSystem& without_exchange();
   MemoryFileSystem& without_leases();  // open_for_writing() cannot be known
   MemoryFileSystem& without_marks();   // and so it stays
+  MemoryFileSystem& owned_by(std::uint32_t uid);  // the root, and what applications make; the node is 0, and may give files away
   MemoryFileSystem& heal();            // no faults, endless space
   MemoryFileSystem& fail_at(std::uint64_t index);  // this one operation fails with Error::io and changes nothing
   // From operation `index` on every operation fails and changes nothing: the process is dead, until
@@ -108,6 +109,7 @@ class MemoryFileSystem : public FileSystem {
   Status sync_all() override;
   Result<std::uint64_t> free_bytes() override;
   std::int64_t now_ns() override;
+  bool can_set_owner() const override;
 
  private:
   friend class MemoryFile;

@@ -82,12 +82,13 @@ Result<MemoryFileSystem::State::Spot> MemoryFileSystem::State::vacant(std::strin
 }
 
 MemoryTree::Id MemoryFileSystem::State::make(const Spot& at, FileType type, std::uint32_t mode,
-                                             std::string target) {
+                                             std::string target, std::uint32_t uid) {
   const Id id = next_id++;
   const std::int64_t now = stamp();
   FileStat stat;
   stat.type = type;
   stat.mode = mode;
+  stat.uid = stat.gid = uid;
   stat.print = {next_number, 0, now, now};
   if (free_numbers.empty()) {
     ++next_number;

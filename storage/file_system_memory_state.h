@@ -32,7 +32,7 @@ struct MemoryFileSystem::State {
   Result<Spot> spot(std::string_view path) const;      // not_found: the parent is missing or no directory
   Result<Spot> occupied(std::string_view path) const;  // not_found as well when nothing is there
   Result<Spot> vacant(std::string_view path) const;    // exists when something is there
-  Id make(const Spot& at, FileType type, std::uint32_t mode, std::string target);
+  Id make(const Spot& at, FileType type, std::uint32_t mode, std::string target, std::uint32_t uid = 0);
   void move(const Spot& from, const Spot& to);  // over what is there
   void commit(Id data_of, std::function<void(MemoryTree&)> run);
   Status grow(Id id, std::uint64_t new_size, std::string_view path);
@@ -67,6 +67,7 @@ struct MemoryFileSystem::State {
   std::set<std::string, std::less<>> io_errors;
   bool can_exchange = true;
   bool can_lease = true;
+  std::uint32_t owner = 0;  // of what applications make
   bool can_mark = true;  // not a fault: heal() leaves it
   bool logging = false;
   std::vector<std::string> log;

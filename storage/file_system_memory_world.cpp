@@ -35,6 +35,18 @@ MemoryFileSystem& MemoryFileSystem::without_marks() {
   return *this;
 }
 
+MemoryFileSystem& MemoryFileSystem::owned_by(std::uint32_t uid) {
+  const std::lock_guard lock(state_->mutex);
+  state_->owner = uid;
+  for (MemoryTree* tree : {&state_->live, &state_->durable}) tree->set_owner(MemoryTree::kRoot, uid, uid, state_->stamp());
+  return *this;
+}
+
+bool MemoryFileSystem::can_set_owner() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->owner != 0;
+}
+
 MemoryFileSystem& MemoryFileSystem::heal() {
   const std::lock_guard lock(state_->mutex);
   state_->capacity.reset();
@@ -181,7 +193,7 @@ std::unique_ptr<MemoryFileSystem::Writer> MemoryFileSystem::app_open(std::string
   const std::lock_guard lock(state_->mutex);
   auto at = state_->spot(path);
   if (!at) return nullptr;
-  if (!at->id) at->id = state_->make(*at, FileType::file, 0644, "");
+  if (!at->id) at->id = state_->make(*at, FileType::file, 0644, "", state_->owner);
   if (state_->live.find(*at->id)->stat.type != FileType::file) return nullptr;
   return std::make_unique<MemoryWriter>(state_, *at->id, truncate);
 }
@@ -213,12 +225,12 @@ void MemoryFileSystem::app_rename(std::string_view from, std::string_view to) {
 
 void MemoryFileSystem::app_make_directory(std::string_view path, std::uint32_t mode) {
   const std::lock_guard lock(state_->mutex);
-  if (const auto at = state_->vacant(path)) state_->make(*at, FileType::directory, mode, "");
+  if (const auto at = state_->vacant(path)) state_->make(*at, FileType::directory, mode, "", state_->owner);
 }
 
 void MemoryFileSystem::app_symlink(std::string_view path, std::string target) {
   const std::lock_guard lock(state_->mutex);
-  if (const auto at = state_->vacant(path)) state_->make(*at, FileType::symlink, 0777, std::move(target));
+  if (const auto at = state_->vacant(path)) state_->make(*at, FileType::symlink, 0777, std::move(target), state_->owner);
 }
 
 void MemoryFileSystem::app_link(std::string_view from, std::string_view to) {

@@ -60,6 +60,8 @@ class History {
 
   void set_racing(bool on) { racing_ = on; }
   void set_unwatched(bool on) { unwatched_ = on; }
+  // The node does not look at its folder: what is removed there meanwhile it never knew.
+  void set_away(std::size_t node, bool on) { on ? void(away_[node] = writes_.size()) : void(away_.erase(node)); }
   void set_receive_only(std::size_t node) { receive_only_.insert(node); }
   // An administrator gave up what was done here on this node.
   void reverted(std::size_t node, const std::string& path);
@@ -112,6 +114,7 @@ class History {
   std::vector<Write> writes_;
   bool racing_ = false, unwatched_ = false;
   std::set<std::size_t> receive_only_;
+  std::map<std::size_t, std::size_t> away_;  // since so many writes
   std::map<std::size_t, std::set<std::string>> untold_;
   std::map<std::size_t, std::size_t> killed_at_;  // by number of writes
   std::set<std::pair<std::string, State>> let_go_;

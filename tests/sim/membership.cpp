@@ -27,7 +27,7 @@ void Membership::perform(const Step& step) {
     evictors_.insert(step.node);
   }
   if (going_.empty()) world_.queue.after(kLookUs, [this] { watch(); });
-  going_[target] = step.verb;
+  going_[target] = {step.verb, step.node};
   by.feed(Tick{});
 }
 
@@ -36,14 +36,17 @@ bool Membership::may_link(std::size_t a, std::size_t b) const {
 }
 
 void Membership::watch() {
-  for (const auto& [number, how] : going_) {
+  for (const auto& [number, going] : going_) {
     Node& node = *nodes_[number];
+    // A loss of power may take the news of it: then it is said again.
+    if (Node& by = *nodes_[going.by]; going.how == Verb::evict && by.linkable() && by.lists(number))
+      by.put_departure({node_id(number), MemberState::evicted, node_id(going.by)}), by.feed(Tick{});
     if (node.gone()) continue;
-    if (how == Verb::leave && node.linkable()) go_on_leaving(node);
+    if (going.how == Verb::leave && node.linkable()) go_on_leaving(node);
     hang_up(node);
     bool linked = false;
     for (const auto& other : nodes_) linked = linked || (other.get() != &node && network_.is_linked(number, other->number()));
-    if (!linked && node.running() && node.departure() && !node.keeps_links()) declare_gone(node, how == Verb::evict);
+    if (!linked && node.running() && node.departure() && !node.keeps_links()) declare_gone(node, going.how == Verb::evict);
   }
   world_.queue.after(kLookUs, [this] { watch(); });
 }
@@ -64,7 +67,7 @@ void Membership::go_on_leaving(Node& node) {
 void Membership::hang_up(Node& node) {
   for (const auto& other : nodes_) {
     if (other.get() == &node || !other->running()) continue;
-    const bool evicted = going_.at(node.number()) == Verb::evict && !other->lists(node.number());
+    const bool evicted = going_.at(node.number()).how == Verb::evict && !other->lists(node.number());
     if (!evicted && (!node.running() || node.keeps_links())) continue;
     network_.reset(node.number(), other->number());
     if (evicted && !other->gone() && node.linkable() && !node.departure() && network_.passes(other->number(), node.number()))

@@ -33,7 +33,11 @@ class Membership {
   Network& network_;
   std::vector<std::unique_ptr<Node>>& nodes_;
   std::set<std::size_t> evictors_;               // stay, so that they are heard
-  std::map<std::size_t, Verb> going_;            // who is to go, and how
+  struct Going {
+    Verb how;
+    std::size_t by;
+  };
+  std::map<std::size_t, Going> going_;  // who is to go
   std::map<std::size_t, std::uint64_t> gone_us_;  // when it was over
 };
 

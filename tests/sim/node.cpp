@@ -40,6 +40,7 @@ Node::Node(World& world, std::size_t number, Network& network)
   if (world.weather.receive_only == number + 1) mode_ = FolderMode::receive_only;
   if (mode_ == FolderMode::receive_only && world.weather.modes_end == 0) world.history.set_receive_only(number);
   set_up_disk(std::make_unique<MemoryFileSystem>(disk_clock()));
+  set_owners();
   const Status marked = Folder::create_marker(*disk_, folder_identity());
   if (!marked) world.violation("setup", marked.error().message);
   (void)disk_->sync_all();
@@ -67,7 +68,7 @@ void Node::before_operation(const MemoryFileSystem::Access& access) {
     world_.trace(fmt::format("{}   {} {} fails", name_, access.operation, access.path));
     disk_->fail_at(access.index);
   }
-  if (ambush_in_ > 0 && --ambush_in_ == 0 && !touches_rot(applying_) && !touches_rot("c")) {
+  if (ambush_in_ > 0 && --ambush_in_ == 0 && !leaving_ && !touches_rot(applying_) && !touches_rot("c")) {
     ++world_.stats.ambushes;
     world_.trace(
         fmt::format("{}   an application comes in before {} {}", name_, access.operation, access.path));
@@ -252,6 +253,7 @@ void Node::heal() {
   if (std::abs(jump_ms_) > kJumpBearableMs) jump_ms_ = 0;  // the others refuse to follow; somebody sets the clock
   ambush_until_us_ = 0;
   finish_holds();
+  take_up();
   glitch_in_ = 0;
   if (std::exchange(glitched_, false) && process_) {  // what lies aside, and could not be put back, is seen to at the start
     crash_by_power_ = false;
@@ -263,7 +265,7 @@ void Node::heal() {
 // What an administrator does about the first open conflict of a path, once the node has settled enough for
 // him to have seen it.
 void Node::resolve(const std::string& path, bool restore) {
-  if (!process_ || process_->paused || !idle()) return;
+  if (!process_ || given_up_ || process_->paused || !idle()) return;
   for (const Conflict& c : process_->index->conflicts_of(1, path)) {
     if (c.resolved || c.loser.content.kind != Kind::file) continue;
     const auto bytes = process_->folder->read_version(c.loser.content.hash, 0, c.loser.content.size);

@@ -67,6 +67,11 @@ class Node {
   void set_gone() { gone_ = true; }
   bool gone() const { return gone_; }
 
+  // The folder is not this node's any more: nobody looks at it, and it stays as it is. Then it is taken up again.
+  void give_up();
+  void take_up();
+  std::vector<std::string> given_away();  // paths that belong to the node's user, and should to the site's
+
   void pause();
   void unpause();
 
@@ -157,6 +162,7 @@ class Node {
   bool died_in_call();
   void die();
   void lose_power();
+  void forget_folder();
   struct Image {
     std::unique_ptr<MemoryFileSystem> disk;
     std::unique_ptr<MemoryKv> kv;
@@ -169,6 +175,7 @@ class Node {
   MemoryFileSystem::ClockNs disk_clock();
   void heal_disk();
   void set_disk_abilities();
+  void set_owners();
   void check_shown(const std::string& path);
   std::uint64_t draw(std::uint64_t max_us) { return max_us == 0 ? 0 : random_.below(max_us + 1); }
 
@@ -194,6 +201,9 @@ class Node {
   bool halted_ = false;
   std::uint64_t ambush_until_us_ = 0, ambush_in_ = 0;
   bool leaving_ = false, told_ = false, gone_ = false;
+  bool given_up_ = false, forgotten_ = false;
+  Tree left_;              // what was there when it was given up,
+  std::size_t left_at_ = 0;  // and how much had been written
   std::uint64_t glitch_in_ = 0;
   bool glitched_ = false;
   std::map<std::string, std::size_t> rotten_;  // path: content

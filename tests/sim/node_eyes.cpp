@@ -16,6 +16,7 @@ constexpr std::size_t kScanSlice = 20;
 
 void Node::look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start,
                 unsigned attempts, bool asked) {
+  if (given_up_) return;
   ++world_.stats.looks;
   process_->first_looks += at_start;
   const auto entry = process_->index->get(1, path);
@@ -69,6 +70,7 @@ bool Node::is_noticed(const std::string& path) {
 
 // At the start, and after every look at the file and every apply of it. A scan follows changed ones.
 void Node::read_rules(bool at_start) {
+  if (given_up_) return;
   in_call_ = true;
   const auto text = read_ignore_file(*disk_);
   in_call_ = false;
@@ -85,13 +87,19 @@ void Node::read_rules(bool at_start) {
 }
 
 void Node::first_scan() {
+  if (given_up_) {  // nothing to look at
+    process_->scanned = true;
+    forgotten_ = false;
+    network_.node_up(number_);
+    return forget_folder();
+  }
   ++process_->first_scans;
   later(draw(10'000),
         [this] { scan_slice(std::make_shared<std::vector<std::string>>(all_paths()), 0, true); });
 }
 
 void Node::rescan() {
-  if (!process_ || !process_->scanned || process_->paused) return;
+  if (!process_ || !process_->scanned || process_->paused || given_up_) return;
   world_.trace(name_ + " scans its folder");
   scan_slice(std::make_shared<std::vector<std::string>>(all_paths()), 0, false);
 }
@@ -118,7 +126,7 @@ void Node::first_scan_over() {
 
 // An administrator pauses the folder: nobody looks at it. The scan at the end of that finds what was done meanwhile.
 void Node::pause() {
-  if (!process_ || !process_->scanned || process_->paused) return;
+  if (!process_ || !process_->scanned || process_->paused || given_up_) return;
   process_->paused = true;
   feed(FolderStopped{1, "by an administrator", true});
 }
@@ -131,7 +139,7 @@ void Node::unpause() {
 }
 
 void Node::notice(const std::vector<Notice>& notices) {
-  if (!process_ || process_->paused) return;
+  if (!process_ || process_->paused || given_up_) return;
   if (world_.queue.now_us() < events_lost_until_us_) return;
   for (const Notice& n : notices) {
     if (!is_noticed(n.path)) continue;

@@ -52,6 +52,7 @@ void Node::start() {
   options.random_seed = actor.next();
   if (relays_contents(world_.schedule)) options.relay_from_bytes = 0;
   options.modes[1] = mode_;
+  if (given_up_) options.folders.clear();
   if (world_.weather.one_near != 0) options.gossip = {.all_up_to = 0, .factor = limits::members};
   p->replica = std::make_unique<Replica>(*p->index, options);
   process_ = std::move(p);
@@ -71,6 +72,7 @@ void Node::start() {
 // What a crash left in .syncline: partial contents stay where a pending path may go on with them, kept
 // versions are reported.
 void Node::clean() {
+  if (given_up_) return;
   Process& p = *process_;
   std::set<Hash128> wanted;
   for (const std::string& path : p.index->pending(1, "", SIZE_MAX))
@@ -90,7 +92,7 @@ void Node::clean() {
 
 // Once a second, as long as something that was replaced may still be written to.
 void Node::settle_limbo() {
-  if (process_->folder->limbo_size() > 0) {
+  if (!given_up_ && process_->folder->limbo_size() > 0) {
     in_call_ = true;
     const auto late = process_->folder->settle_limbo();
     in_call_ = false;

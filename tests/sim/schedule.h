@@ -56,6 +56,8 @@ enum class Verb : std::uint8_t {
   glitch,  // OPS          one file operation of the node fails, that many from now
   rot,     // PATH         a bit of a file flips, if another node has it whole
   leave,   //
+  give_up, //              the folder, for a while
+  take_up, //
   evict,   // PEER
   verify,  //              every file is read again, and what has rotted is brought again
   // what nodes are asked
@@ -100,6 +102,7 @@ struct Weather {
   std::uint64_t late_nodes = 0;            // that many, the last, join when they are started first
   std::uint64_t receive_only = 0, send_only = 0;  // the number of the node whose folder is so, from 1
   std::uint64_t modes_end = 0;             // 1: they do both in the end
+  std::uint64_t owners = 0;                // 1: the nodes may give files to others, and the folders belong to the site
   std::uint64_t one_near = 0;              // 1: what others wrote is told at once to the next node only, as among many more
 };
 
@@ -126,7 +129,7 @@ Schedule make_held_schedule(std::uint64_t seed);
 Schedule make_large_schedule(std::uint64_t seed);
 // The same with files that rot, disks that fail now and then, and such without exchange.
 Schedule make_frail_schedule(std::uint64_t seed);
-// Five to seven nodes, of which some leave or are evicted.
+// Five to seven nodes, of which some leave, are evicted, or do without the folder for a while.
 Schedule make_members_schedule(std::uint64_t seed);
 // The same without loss of power and without applications that write in the midst of an apply.
 Schedule make_fair(Schedule schedule);

@@ -35,7 +35,8 @@ constexpr std::array kVerbs = {
     VerbForm{"lose", Operands::number},        VerbForm{"full", Operands::number},
     VerbForm{"broken", Operands::path_number}, VerbForm{"rescan", Operands::none},
     VerbForm{"glitch", Operands::number},      VerbForm{"rot", Operands::path},
-    VerbForm{"leave", Operands::none},         VerbForm{"evict", Operands::peer},
+    VerbForm{"leave", Operands::none},         VerbForm{"give_up", Operands::none},
+    VerbForm{"take_up", Operands::none},       VerbForm{"evict", Operands::peer},
     VerbForm{"verify", Operands::none},
     VerbForm{"wait", Operands::path_number},   VerbForm{"find", Operands::path},
     VerbForm{"drain", Operands::none},         VerbForm{"resume", Operands::none},
@@ -105,6 +106,7 @@ std::uint64_t* weather_field(Weather& w, std::string_view name) {
   if (name == "no_exchange") return &w.no_exchange;
   if (name == "late_nodes") return &w.late_nodes;
   if (name == "one_near") return &w.one_near;
+  if (name == "owners") return &w.owners;
   if (name == "receive_only") return &w.receive_only;
   if (name == "send_only") return &w.send_only;
   if (name == "modes_end") return &w.modes_end;
@@ -171,7 +173,7 @@ std::string to_text(const Schedule& schedule) {
   for (const char* name :
        {"latency_us_min", "latency_us_max", "rate_bytes_ms", "lane_bytes_max", "job_us_max", "watch_us_max",
         "skew_ms_max", "drift_ppm_max", "ambush_per_mille", "sync_ms", "no_leases", "no_exchange",
-        "late_nodes", "one_near", "receive_only", "send_only", "modes_end"}) {
+        "late_nodes", "one_near", "owners", "receive_only", "send_only", "modes_end"}) {
     if (*weather_field(w, name) != *weather_field(usual, name)) {
       out += fmt::format("weather {} {}\n", name, *weather_field(w, name));
     }

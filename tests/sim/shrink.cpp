@@ -48,7 +48,7 @@ void calm_weather(Schedule& schedule, const std::string& checker, std::size_t& r
        {&Weather::latency_us_min, &Weather::latency_us_max, &Weather::latency_us_min, &Weather::rate_bytes_ms,
         &Weather::job_us_max, &Weather::watch_us_max, &Weather::skew_ms_max, &Weather::drift_ppm_max,
         &Weather::ambush_per_mille, &Weather::sync_ms, &Weather::no_leases, &Weather::no_exchange,
-        &Weather::late_nodes, &Weather::one_near}) {
+        &Weather::late_nodes, &Weather::one_near, &Weather::owners}) {
     attempt(field);
   }
   attempt(&Weather::lane_bytes_max);

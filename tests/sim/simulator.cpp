@@ -188,6 +188,10 @@ void Simulator::perform(const Step& step) {
       });
     case Verb::verify:
       return node.verify();
+    case Verb::give_up:
+      return node.give_up();
+    case Verb::take_up:
+      return node.take_up();
     case Verb::settle:
       return settle();
     default:
@@ -353,6 +357,10 @@ Outcome Simulator::run() {
     check_all(world_, nodes);
     for (const Node* node : members()) dots_.check_claims(world_, node->name(), node->index());
     membership_.check();
+    for (Node* node : members()) {
+      for (const std::string& path : node->given_away())
+        world_.violation("files belong to the site", fmt::format("{}: {} does not", node->name(), path));
+    }
     for (const ConflictView& c : nodes.front().conflicts) world_.stats.conflicts += !c.resolved;
   }
   if (world_.violations.empty()) check_quiescence();
