@@ -50,7 +50,8 @@ void Replica::Impl::accept(Record record, std::optional<Entries::Attachment> att
   if (!heal_unpublished(entry) && !adopt_time(entry)) entry.held = due_hold(folder, path, entry);
   index.put(folder, path, entry);
   if (folder == kClusterFolder) {
-    members_known = false, linked_known.reset();
+    members_known = false;
+    if (!planted(Fault::members_miscounted)) linked_known.reset();
     effects.push_back(MembersChanged{});
     return;
   }

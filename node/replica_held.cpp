@@ -335,6 +335,7 @@ Status Replica::repair(FolderId folder, const std::string& path, const DiskState
   Impl& r = *impl_;
   r.now = now;
   const PathKey key{folder, path};
+  if (planted(Fault::repair_forgotten)) return {};
   auto entry = r.index.get(folder, path);
   if (!entry || !entry->disk || !(entry->disk->state == known) || !entry->live || !(entry->live->dot == entry->disk->dot) ||
       entry->held != Held::no || r.works.contains(key) || r.publishing.contains(key))

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "node/replica_impl.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -24,7 +25,7 @@ Readiness Replica::Impl::not_synced() const {
   r.missing = lag.missing;
   r.missing_promised = lag.missing_promised;
   r.missing_ms = lag.mark.empty() ? 0 : now.mono_ms - std::min(now.mono_ms, lag.mark_ms);
-  if (!why_departed().empty()) {
+  if (!why_departed().empty() && !planted(Fault::departed_is_ready)) {
     r.reason = departed;
   } else if (stopped.size() > paused.size()) {
     const auto by_itself = [this](const auto& s) { return !paused.contains(s.first); };

@@ -32,6 +32,13 @@ enum class Fault : std::uint8_t {
   known_is_had,        // a member that knows of a version counts as one that shows it
   durable_at_once,     // what is shown counts as durable
   records_are_enough,  // who knows of all versions counts as one that has all bytes
+  members_miscounted,  // who is linked is counted once, whoever becomes a member later
+  departed_is_ready,   // who has left takes readers
+  // what is damaged
+  rot_published,      // bytes that nobody wrote are taken for somebody's work
+  rot_passed_over,    // a rotten file passes for whole
+  repair_forgotten,   // what was found damaged is not brought again
+  owner_forgotten,    // what an apply makes stays the node's own
   // what is held back
   receiver_publishes,  // a folder that only receives publishes what is changed in it
   sender_takes_over,   // one that only sends takes over what others wrote

@@ -1,6 +1,7 @@
 // Making a new file, directory or symlink inside staging/, complete with its attributes.
 #include <fmt/format.h>
 
+#include "protocol/planted_fault.h"
 #include "protocol/record.h"
 #include "storage/folder_apply.h"
 
@@ -89,7 +90,7 @@ void Applier::mark_directory(std::string_view at, std::string_view path, const D
 // The owner first: changing it takes set-user-ID bits away.
 bool Applier::finish_file(Built& built, const std::optional<Folder::Impl::Owner>& owner) {
   Status done;
-  if (owner) done = built.file->set_owner(owner->uid, owner->gid);
+  if (owner && !planted(Fault::owner_forgotten)) done = built.file->set_owner(owner->uid, owner->gid);
   mark(*built.file, r_.path, r_.dot, r_.content);
   if (done) done = built.file->set_attributes(r_.content.mode, r_.content.mtime_ns);
   if (done && f_.strict) done = built.file->sync();

@@ -37,6 +37,10 @@ Schedule rare(std::uint64_t seed) { return make_fair(make_rare_schedule(seed)); 
 
 Schedule held(std::uint64_t seed) { return make_fair(make_held_schedule(seed)); }
 
+Schedule frail(std::uint64_t seed) { return make_fair(make_frail_schedule(seed)); }
+
+Schedule members(std::uint64_t seed) { return make_fair(make_members_schedule(seed)); }
+
 // Uploads of one node, each asked for at once; the others are slow to have them, and lose their power in the
 // end.
 Schedule asking(std::uint64_t seed) {
@@ -130,6 +134,12 @@ constexpr Planted kPlanted[] = {
     {"receiver_publishes", Fault::receiver_publishes, "a receiver publishes nothing", 100, held},
     {"sender_takes_over", Fault::sender_takes_over, "a sender keeps to itself", 100, held},
     {"ignored_is_synced", Fault::ignored_is_synced, "ignored paths are left alone", 100, held},
+    {"members_miscounted", Fault::members_miscounted, "honest status", 50},
+    {"departed_is_ready", Fault::departed_is_ready, "who has gone is out of service", 50, members},
+    {"rot_published", Fault::rot_published, "rot is not published", 1000, frail},
+    {"rot_passed_over", Fault::rot_passed_over, "verify tells the truth", 50, frail},
+    {"repair_forgotten", Fault::repair_forgotten, "rot is repaired", 50, frail},
+    {"owner_forgotten", Fault::owner_forgotten, "files belong to the site", 50, members},
     {"not_looked_again", Fault::not_looked_again, "no lost write", 100, ambushes},
     {"limbo_skipped", Fault::limbo_skipped, "no lost write", 50, without_leases},
     {"directory_emptied", Fault::directory_emptied, "no lost write", 200},

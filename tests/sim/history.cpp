@@ -25,14 +25,15 @@ void History::wrote(std::uint64_t at_us, std::size_t node, const std::string& pa
   if (after) {
     showable_.insert({path, after->type, after->content, after->target});
   }
-  const bool of_untold = !after && (untold_[node].contains(path) || away_.contains(node));
-  const std::size_t since = away_.contains(node) ? away_[node] : killed_at_[node];
+  const bool away = away_.contains(node);
+  const bool of_untold = away || (!after && untold_[node].contains(path));
+  const std::size_t since = away ? away_[node] : killed_at_[node];
   for (std::size_t i = since; of_untold && i < writes_.size(); ++i)  // of what was done to it before its removal nothing is left
     writes_[i].of_untold |= writes_[i].node == node && writes_[i].path == path;
   writes_.push_back(
       {.id = writes_.size(), .at_us = at_us, .node = node, .path = path, .before = std::move(before),
                      .after = std::move(after), .racing = racing_, .of_untold = of_untold,
-                     .unpublished = receive_only_.contains(node), .unwatched = unwatched_ || away_.contains(node)});
+                     .unpublished = receive_only_.contains(node), .unwatched = unwatched_ || away});
 }
 
 void History::reverted(std::size_t node, const std::string& path) {

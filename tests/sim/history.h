@@ -60,7 +60,7 @@ class History {
 
   void set_racing(bool on) { racing_ = on; }
   void set_unwatched(bool on) { unwatched_ = on; }
-  // The node does not look at its folder: what is removed there meanwhile it never knew.
+  // The node does not look at its folder: what it had seen of what is done there meanwhile it will not know.
   void set_away(std::size_t node, bool on) { on ? void(away_[node] = writes_.size()) : void(away_.erase(node)); }
   void set_receive_only(std::size_t node) { receive_only_.insert(node); }
   // An administrator gave up what was done here on this node.

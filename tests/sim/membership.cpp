@@ -20,7 +20,7 @@ void Membership::perform(const Step& step) {
   if (target == 0 || target >= nodes_.size() || going_.contains(target) || going_.contains(step.node) || going_.size() + 2 >= nodes_.size()) return;
   if (!by.linkable() || by.paused() || (step.verb == Verb::evict && target == step.node)) return;
   if (step.verb == Verb::leave) {
-    if (!by.idle() || by.is_written_to() || !by.replica().drain(by.now())) return;
+    if (!by.idle() || !by.has_folder() || by.is_written_to() || !by.replica().drain(by.now())) return;
     by.set_leaving();
   } else {
     by.put_departure({node_id(target), MemberState::evicted, node_id(step.node)});

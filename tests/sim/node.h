@@ -70,6 +70,7 @@ class Node {
   // The folder is not this node's any more: nobody looks at it, and it stays as it is. Then it is taken up again.
   void give_up();
   void take_up();
+  bool has_folder() const { return !given_up_; }
   std::vector<std::string> given_away();  // paths that belong to the node's user, and should to the site's
 
   void pause();
@@ -163,6 +164,7 @@ class Node {
   void die();
   void lose_power();
   void forget_folder();
+  bool has_seen_all() const;
   struct Image {
     std::unique_ptr<MemoryFileSystem> disk;
     std::unique_ptr<MemoryKv> kv;

@@ -32,6 +32,12 @@ void add_rot(Random& random, Schedule& out) {
 }
 
 void add_glitches(Random& random, Schedule& out) {
+  for (std::uint64_t i = random.below(10); i > 0; --i) {
+    Step s;
+    s.verb = i % 2 == 0 ? Verb::crash : Verb::start;
+    if (s.verb == Verb::crash) s.number = static_cast<std::int64_t>(random.between(1, 30));
+    put_in(random, out, std::move(s));
+  }
   for (std::uint64_t i = random.between(3, 15); i > 0; --i) {
     Step s;
     s.verb = Verb::glitch, s.number = static_cast<std::int64_t>(random.between(1, 40));

@@ -46,18 +46,31 @@ class HeldSeedTest : public testing::TestWithParam<std::uint64_t> {};
 TEST_P(HeldSeedTest, EveryInvariantHolds) { expect_all_hold(GetParam(), make_held_schedule, "--held "); }
 INSTANTIATE_TEST_SUITE_P(Sim, HeldSeedTest, testing::Range<std::uint64_t>(1, 1 + 4 * kBlock, kBlock));
 
+// Disks that are going bad.
+class FrailSeedTest : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(FrailSeedTest, EveryInvariantHolds) { expect_all_hold(GetParam(), make_frail_schedule, "--frail "); }
+INSTANTIATE_TEST_SUITE_P(Sim, FrailSeedTest, testing::Range<std::uint64_t>(1, 1 + kBlock, kBlock));
+
+// Members that leave, are evicted, or do without the folder for a while.
+class MembersSeedTest : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(MembersSeedTest, EveryInvariantHolds) { expect_all_hold(GetParam(), make_members_schedule, "--members "); }
+INSTANTIATE_TEST_SUITE_P(Sim, MembersSeedTest, testing::Range<std::uint64_t>(1, 1 + kBlock, kBlock));
+
 TEST(DeterminismTest, TheSameSeedGivesTheSameTrace) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const Outcome a = simulate(make_schedule(seed)), b = simulate(make_schedule(seed), true);
     EXPECT_EQ(a.trace_hash, b.trace_hash) << "seed " << seed;
-    EXPECT_EQ(simulate(make_asking_schedule(seed)).trace_hash, simulate(make_asking_schedule(seed)).trace_hash) << "seed " << seed;
+    for (const auto make : {make_asking_schedule, make_frail_schedule, make_members_schedule})
+      EXPECT_EQ(simulate(make(seed)).trace_hash, simulate(make(seed)).trace_hash) << "seed " << seed;
   }
   EXPECT_NE(simulate(make_schedule(1)).trace_hash, simulate(make_schedule(2)).trace_hash);
 }
 
 TEST(ScheduleTest, TextReadsBackAsItWas) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    for (const Schedule& schedule : {make_schedule(seed), make_held_schedule(seed)}) {
+    for (const Schedule& schedule : {make_schedule(seed), make_held_schedule(seed), make_frail_schedule(seed), make_members_schedule(seed)}) {
       const std::string text = to_text(schedule);
       const auto read = parse_schedule(text);
       ASSERT_TRUE(read) << read.error().message;
