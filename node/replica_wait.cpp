@@ -132,7 +132,8 @@ void Replica::Impl::check_wait(std::uint64_t id, Wait& wait) {
     else
       ++reachable_lacking;
   }
-  const std::size_t have = wait.have.size();
+  // Who has left since does not count any more.
+  const auto have = static_cast<std::size_t>(std::count_if(wait.have.begin(), wait.have.end(), [&](const NodeId& m) { return members.contains(m); }));
   std::size_t goal = 0;
   const std::size_t majority = members.size() / 2 + 1;
   switch (wait.goal.who) {

@@ -82,6 +82,7 @@ void Asks::find(Node& node, const std::string& path) {
   for (const auto& other : nodes_) {
     if (other.get() == &node) continue;
     joined.push_back(node_id(other->number()));
+    if (other->gone() || !other->has_folder()) continue;
     if (const auto state = file_at(*other, path)) find.holders.emplace_back(other->number(), *state);
   }
   const auto id = node.replica().start_find(1, path, joined, node.now());
@@ -110,7 +111,7 @@ void Asks::judge(Node& node, const Find& find, const FindView& view) {
                      fmt::format("{} says that {} is here, and it is not", node.name(), find.path));
   if (view.state != FindView::State::nowhere) return;
   for (const auto& [holder, state] : find.holders) {
-    if (!same_file(file_at(*nodes_[holder], find.path), state)) continue;
+    if (nodes_[holder]->gone() || !nodes_[holder]->has_folder() || !same_file(file_at(*nodes_[holder], find.path), state)) continue;
     world_.violation("honest answers", fmt::format("{} says that {} is nowhere, and n{} had it all the time",
                                                    node.name(), find.path, holder));
   }
@@ -183,7 +184,7 @@ bool Asks::shows_no_older(Node& node, std::size_t writer, const std::string& pat
 }
 
 void Asks::judge(Node& node, const Wait& wait, const WaitView& view) {
-  const std::size_t members = nodes_.size();
+  const auto members = static_cast<std::size_t>(std::count_if(nodes_.begin(), nodes_.end(), [&](const auto& n) { return node.lists(n->number()); }));
   const std::size_t wanted = wait.goal.who == WaitGoal::Who::majority ? members / 2 + 1 : wait.goal.count;
   if (view.have.size() < wanted)
     world_.violation("honest answers", fmt::format("{} says that {} has spread, to {} of {} nodes",

@@ -24,7 +24,7 @@ bool Node::has_seen_all() const {
 }
 
 void Node::give_up() {
-  if (!linkable() || given_up_ || process_->paused || leaving_ || mode_ != FolderMode::send_receive || !idle() || application_->holds_any() || !has_seen_all()) return;
+  if (!linkable() || given_up_ || process_->paused || leaving_ || mode_ != FolderMode::send_receive || application_->holds_any() || !has_seen_all()) return;
   world_.trace(name_ + " gives the folder up");
   given_up_ = true, forgotten_ = false;
   world_.history.set_away(number_, true);
@@ -84,6 +84,8 @@ std::vector<std::string> Node::given_away() {
   for (const auto& [path, shown] : read_tree(*disk_, world_.history)) {
     // Killed between making a directory for what is in it and giving it away, the node does not come back to that (ARCHITECTURE.md, Known to fail).
     if (shown.state.type == FileType::directory && world_.stats.crashes > 0) continue;
+    const std::size_t slash = path.rfind('/');
+    if (slash != std::string::npos && disk_->app_stat(path.substr(0, slash))->uid != kSite) continue;  // as its directory
     if (world_.weather.owners != 0 && disk_->app_stat(path)->uid != kSite) out.push_back(path);
   }
   return out;

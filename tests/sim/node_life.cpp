@@ -57,7 +57,7 @@ void Node::start() {
   p->replica = std::make_unique<Replica>(*p->index, options);
   process_ = std::move(p);
   world_.trace(fmt::format("{} starts as {}", name_, to_hex(options.actor).substr(0, 8)));
-  if (number_ == 0 && processes_ == 1) {  // the founder
+  if (number_ == 0 && process_->replica->values("members").size() < world_.schedule.nodes) {  // the founder, whose home knows them whatever power took
     for (std::size_t n = 0; n < world_.schedule.nodes; ++n) {
       process_->replica->put_value("members/" + to_hex(node_id(n)), Bytes("member"), now());
     }

@@ -129,6 +129,8 @@ Schedule make_held_schedule(std::uint64_t seed);
 Schedule make_large_schedule(std::uint64_t seed);
 // The same with files that rot, disks that fail now and then, and such without exchange.
 Schedule make_frail_schedule(std::uint64_t seed);
+// As make_schedule, with power that fails again and again.
+Schedule make_outage_schedule(std::uint64_t seed);
 // Five to seven nodes, of which some leave, are evicted, or do without the folder for a while.
 Schedule make_members_schedule(std::uint64_t seed);
 // The same without loss of power and without applications that write in the midst of an apply.

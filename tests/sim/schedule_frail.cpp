@@ -45,7 +45,33 @@ void add_glitches(Random& random, Schedule& out) {
   }
 }
 
+// What shows a failing disk most: files, directories and links in each other's place, little room, administrators.
+void add_changes(Random& random, Schedule& out) {
+  const std::vector<Verb> verbs = {Verb::to_dir, Verb::to_file, Verb::to_file, Verb::mkdir, Verb::symlink, Verb::symlink, Verb::remove, Verb::drop, Verb::full};
+  for (std::uint64_t i = random.between(5, 20); i > 0; --i) {
+    Step s;
+    s.verb = random.pick(verbs), s.path = random.pick(kPaths);
+    if (s.verb == Verb::symlink) s.to = random.chance(500) ? "a" : "c";
+    if (s.verb == Verb::full) s.number = static_cast<std::int64_t>(random.between(1, 3'000));
+    put_in(random, out, std::move(s));
+  }
+}
+
 }  // namespace
+
+Schedule make_outage_schedule(std::uint64_t seed) {
+  Schedule out = make_schedule(seed);
+  Random random(seed, 9);  // apart from what the schedule is made of
+  for (std::uint64_t i = random.between(2, 6); i > 0; --i) {
+    Step s;
+    s.verb = Verb::power, s.number = static_cast<std::int64_t>(random.below(30));
+    put_in(random, out, std::move(s));
+    s = {};
+    s.verb = Verb::start;
+    put_in(random, out, std::move(s));
+  }
+  return out;
+}
 
 Schedule make_frail_schedule(std::uint64_t seed) {
   Schedule out = make_schedule(seed);
@@ -56,6 +82,7 @@ Schedule make_frail_schedule(std::uint64_t seed) {
     return out;
   }
   add_glitches(random, out);
+  add_changes(random, out);
   if (kind == 1) return out;
   out.weather.no_exchange = 1;
   // An application's rename within the apply is lost there (storage/folder_apply.h).

@@ -4,6 +4,8 @@
 
 namespace syncline::sim {
 
+static const std::vector<std::string> kAsked = {"a", "b", "c", "d/a", "u0", "u1"};
+
 static void put_in(Random& random, Schedule& out, Step step) {
   const std::size_t place = random.below(out.steps.size() + 1);
   step.node = random.below(out.nodes);
@@ -24,6 +26,13 @@ Schedule make_members_schedule(std::uint64_t seed) {
   for (std::uint64_t i = random.below(4); i > 0; --i) {
     Step s;
     s.verb = random.chance(600) ? Verb::give_up : Verb::take_up;
+    put_in(random, out, std::move(s));
+  }
+  for (std::uint64_t i = random.below(8); i > 0; --i) {
+    Step s;
+    s.verb = random.chance(600) ? Verb::find : Verb::wait;
+    s.path = random.pick(kAsked);
+    if (s.verb == Verb::wait) s.number = static_cast<std::int64_t>(random.below(3)) - 1;
     put_in(random, out, std::move(s));
   }
   return out;

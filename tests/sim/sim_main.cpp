@@ -68,7 +68,7 @@ int main(int argc, char** argv) {
   CLI::App app("Runs simulated clusters and judges them.");
   std::uint64_t seed = 0, first = 1, count = 2000, failures = 10;
   double minutes = 0;
-  bool trace = false, fair = false, rare = false, wide = false, asking = false, held = false, large = false, frail = false, members = false;
+  bool trace = false, fair = false, rare = false, wide = false, asking = false, held = false, large = false, frail = false, members = false, outages = false;
   std::string file;
   auto* one = app.add_option("--seed", seed, "run this seed; shrink and explain it if it fails");
   app.add_option("--file", file, "run this schedule");
@@ -81,6 +81,7 @@ int main(int argc, char** argv) {
   app.add_flag("--large", large, "with files that travel as deltas, and are changed in part");
   app.add_flag("--frail", frail, "with files that rot, and disks that fail now and then");
   app.add_flag("--members", members, "with members that leave or are evicted");
+  app.add_flag("--outages", outages, "with power that fails again and again");
   app.add_option("--from", first, "first seed of many");
   app.add_option("--count", count, "how many seeds");
   app.add_option("--minutes", minutes, "go on for so long instead");
@@ -98,6 +99,7 @@ int main(int argc, char** argv) {
                         : wide   ? make_wide_schedule(number)
                         : asking ? make_asking_schedule(number)
                         : held   ? make_held_schedule(number)
+                        : outages ? make_outage_schedule(number)
                         : members ? make_members_schedule(number)
                         : frail  ? make_frail_schedule(number)
                         : large  ? make_large_schedule(number)
