@@ -111,6 +111,7 @@ void Network::connect(std::size_t a, std::size_t b) {
     return;
   side_down(a, b);  // a side that had not noticed the end of the last session
   side_down(b, a);
+  if (!user_.linkable(a) || !user_.linkable(b)) return;  // it has died of the news
   for (const auto& [node, peer] : {std::pair(a, b), std::pair(b, a)}) {
     for (Queue& q : way(node, peer).lanes) q = {};
   }
