@@ -115,6 +115,10 @@ void Replica::Impl::on_rules(FolderId folder, std::shared_ptr<const IgnoreRules>
   const std::string settled = index.meta(rules_name(folder)).value_or("");
   rules[folder] = std::move(changed);
   if (rules[folder]->text() == settled && !rules_unsettled.contains(folder)) return;
+  // Nobody looks at such a path any more; what is seen all the same says so again.
+  std::erase_if(problems, [&](const auto& p) {
+    return p.first.folder == folder && !p.first.path.empty() && !stuck.contains(p.first) && rules[folder]->ignores_either(p.first.path);
+  });
   rules_unsettled.insert(folder);
   sweeps[folder] = {};
 }

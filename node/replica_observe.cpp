@@ -216,8 +216,8 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
     const bool rotten = known.content.kind == Kind::file && known.print.ctime_ns != 0 && known.print == o.disk.print && known.content.hash != o.disk.content.hash;
     if (rotten && !is_directory && !planted(Fault::rot_published))
       return problem({folder, o.path}, "its bytes are not what they were, though nobody has written to it: see `syncline verify --repair`");
-    // What changes its time may be ignored: that keeps no directory alive which was deleted elsewhere.
-    const bool doomed = entry.live && entry.live->content.kind == Kind::deleted && has_rules(folder);
+    // What changes its time may be ignored, or have been our doing before a kill: that keeps no directory alive which was deleted elsewhere.
+    const bool doomed = entry.live && entry.live->content.kind == Kind::deleted && (has_rules(folder) || at_start);
     const bool quiet_directory = is_directory && only_mtime && (entry.disk->dot.seq == 0 || doomed);
     // Another file of the same content in its place (a copy, renamed) is somebody's write all the same: a deletion elsewhere has not seen it.
     const bool replaced = !is_directory && !at_start && known.print.inode != 0 && known.print.inode != o.disk.print.inode;

@@ -9,12 +9,17 @@ SUBJECT = re.compile(r"^(node/replica\w*\.(cpp|h)|protocol/(merge|version_vector
                      r"(apply|build|clean|dispose|limbo|staging|swap)\.cpp)$")
 
 
+def source_of(note, tree):
+    """node/CMakeFiles/syncline_node.dir/replica.cpp.gcno as node/replica.cpp."""
+    return re.sub(r"CMakeFiles/\w+\.dir/|(\.o)?\.gcno$", "", str(note.relative_to(tree)))
+
+
 def counted(tree, root):
     """{file: {line: times}} over all translation units."""
     lines = {}
-    # Notes without counts: units that nothing of the simulator calls for. Their lines count as not reached.
-    counted_units = {data.with_suffix("") for data in tree.rglob("*.gcda")}
-    notes = [note for note in tree.rglob("*.gcno") if note.with_suffix("") not in counted_units and SUBJECT.match(str(note.relative_to(tree)).replace("CMakeFiles/syncline_node.dir/", "").replace("CMakeFiles/syncline_storage.dir/", "").replace("CMakeFiles/syncline_protocol.dir/", "").removesuffix(".gcno").removesuffix(".o"))]
+    # Notes without counts are of units that nothing of the simulator calls for: their lines count as not reached.
+    reached = {data.with_suffix("") for data in tree.rglob("*.gcda")}
+    notes = [note for note in tree.rglob("*.gcno") if note.with_suffix("") not in reached and SUBJECT.match(source_of(note, tree))]
     for data in [*tree.rglob("*.gcda"), *notes]:
         done = subprocess.run(["gcov", "--json-format", "--stdout", data], capture_output=True, text=True, check=True, cwd=data.parent)
         for unit in done.stdout.splitlines():

@@ -133,6 +133,8 @@ Schedule make_frail_schedule(std::uint64_t seed);
 Schedule make_outage_schedule(std::uint64_t seed);
 // Five to seven nodes, of which some leave, are evicted, or do without the folder for a while.
 Schedule make_members_schedule(std::uint64_t seed);
+// Every kind of change, applied with a fault (Verb::crash or glitch) at each of its operations in turn; `exchange`: the disk can do that.
+Schedule make_sweep_schedule(Verb fault, bool exchange);
 // The same without loss of power and without applications that write in the midst of an apply.
 Schedule make_fair(Schedule schedule);
 // The text of the ignore file that a step writes.

@@ -58,6 +58,17 @@ class MembersSeedTest : public testing::TestWithParam<std::uint64_t> {};
 TEST_P(MembersSeedTest, EveryInvariantHolds) { expect_all_hold(GetParam(), make_members_schedule, "--members "); }
 INSTANTIATE_TEST_SUITE_P(Sim, MembersSeedTest, testing::Range<std::uint64_t>(1, 1 + kBlock, kBlock));
 
+// A kill -9, and an error of the disk, at every operation of every kind of apply.
+TEST(SweepTest, EveryInvariantHolds) {
+  for (const Verb fault : {Verb::crash, Verb::glitch}) {
+    for (const bool exchange : {true, false}) {
+      const Outcome outcome = simulate(make_sweep_schedule(fault, exchange));
+      for (const Violation& v : outcome.violations)
+        ADD_FAILURE() << (fault == Verb::crash ? "killed" : "failed") << (exchange ? "" : ", without exchange") << ": " << v.checker << ": " << v.text;
+    }
+  }
+}
+
 TEST(DeterminismTest, TheSameSeedGivesTheSameTrace) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     const Outcome a = simulate(make_schedule(seed)), b = simulate(make_schedule(seed), true);
