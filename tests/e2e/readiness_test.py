@@ -100,6 +100,8 @@ class Readiness(e2e_case.ClusterTest):
 
     def test_catching_up_is_told(self):
         first, second, third = self.farm.nodes
+        for sender in (first, second):  # so that it lasts long enough to be seen
+            self.set_up_agent(sender, upload='"40 MiB/s"')
         self.set_up_agent(third, changes_behind=5)
         third.wait_ready(self.deadline(30))
         third.stop()
