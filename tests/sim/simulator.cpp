@@ -25,24 +25,37 @@ bool is_gossip(const Message& m) {
          std::holds_alternative<Announce>(m);
 }
 
-// A conflict is resolved whose bytes no member could find; or who does so says first which process he is.
-bool ends_search(const LogItem& item) {
-  if (const auto* record = std::get_if<Record>(&item)) return record->folder == kClusterFolder && record->path.starts_with("actors/");
-  return std::get<Conflict>(item).resolved;
-}
+// Conflicts are resolved whose bytes no member could find. The first thing that a process says is who it is, and then that.
+class EndedSearches {
+ public:
+  void take(const LogItem& item) {
+    if (const auto* conflict = std::get_if<Conflict>(&item)) {
+      others_ = others_ || !conflict->resolved;
+      ++resolved_;
+      return;
+    }
+    const Record& record = std::get<Record>(item);
+    others_ = others_ || record.folder != kClusterFolder || record.path != "actors/" + to_hex(record.dot.actor) || record.dot.seq != 1;
+  }
+  bool only() const { return !others_ && resolved_ > 0; }
+
+ private:
+  bool others_ = false;
+  std::size_t resolved_ = 0;
+};
 
 bool ends_searches(const Message& m) {
   const auto* entries = std::get_if<Entries>(&m);
-  return entries && !entries->items.empty() && std::all_of(entries->items.begin(), entries->items.end(), [](const Entries::Item& item) { return ends_search(item.entry); });
+  EndedSearches seen;
+  if (entries) std::ranges::for_each(entries->items, [&](const Entries::Item& item) { seen.take(item.entry); });
+  return seen.only();
 }
 
 bool only_ended_searches(const Index& index, const VersionVector& since) {
-  for (const auto& e : index.vector().entries()) {
-    for (const LogEntry& entry : index.log(e.actor, since.get(e.actor), SIZE_MAX, SIZE_MAX)) {
-      if (!ends_search(entry.item)) return false;
-    }
-  }
-  return true;
+  EndedSearches seen;  // of all: two may resolve the same one, and the log keeps the later
+  for (const auto& e : index.vector().entries())
+    std::ranges::for_each(index.log(e.actor, since.get(e.actor), SIZE_MAX, SIZE_MAX), [&](const LogEntry& entry) { seen.take(entry.item); });
+  return seen.only();
 }
 
 }  // namespace
