@@ -1,14 +1,9 @@
-#include "tests/sim/schedule.h"
-
 #include <algorithm>
 
-#include "tests/sim/random.h"
+#include "tests/sim/schedule_parts.h"
 
 namespace syncline::sim {
 namespace {
-
-// Few names, so that nodes meet; among them a file and a directory that want the same name.
-const std::vector<std::string> kPaths = {"a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "e", "e/a"};
 
 Weather make_weather(Random& random) {
   Weather w;

@@ -1,20 +1,10 @@
 // Disks that are going bad, put into schedules of the common kind: bits that flip, operations that fail.
 #include <algorithm>
 
-#include "tests/sim/random.h"
-#include "tests/sim/schedule.h"
+#include "tests/sim/schedule_parts.h"
 
 namespace syncline::sim {
 namespace {
-
-const std::vector<std::string> kPaths = {"a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "e", "e/a"};
-
-void put_in(Random& random, Schedule& out, Step step) {
-  const std::size_t place = random.below(out.steps.size() + 1);
-  step.node = random.below(out.nodes);
-  step.at_ms = place == 0 ? 0 : out.steps[place - 1].at_ms;
-  out.steps.insert(out.steps.begin() + static_cast<std::ptrdiff_t>(place), std::move(step));
-}
 
 void add_rot(Random& random, Schedule& out) {
   // After a loss of power or a kill in the midst of an apply nobody can tell a rotten file from one that an application has written to.
@@ -22,12 +12,12 @@ void add_rot(Random& random, Schedule& out) {
   for (std::uint64_t i = random.between(3, 12); i > 0; --i) {
     Step s;
     s.verb = Verb::rot, s.path = random.pick(kPaths);
-    put_in(random, out, std::move(s));
+    put_in_anywhere(random, out, std::move(s));
   }
   for (std::uint64_t i = random.below(4); i > 0; --i) {
     Step s;
     s.verb = Verb::verify;
-    put_in(random, out, std::move(s));
+    put_in_anywhere(random, out, std::move(s));
   }
 }
 
@@ -36,12 +26,12 @@ void add_glitches(Random& random, Schedule& out) {
     Step s;
     s.verb = i % 2 == 0 ? Verb::crash : Verb::start;
     if (s.verb == Verb::crash) s.number = static_cast<std::int64_t>(random.between(1, 30));
-    put_in(random, out, std::move(s));
+    put_in_anywhere(random, out, std::move(s));
   }
   for (std::uint64_t i = random.between(3, 15); i > 0; --i) {
     Step s;
     s.verb = Verb::glitch, s.number = static_cast<std::int64_t>(random.between(1, 40));
-    put_in(random, out, std::move(s));
+    put_in_anywhere(random, out, std::move(s));
   }
 }
 
@@ -53,7 +43,7 @@ void add_changes(Random& random, Schedule& out) {
     s.verb = random.pick(verbs), s.path = random.pick(kPaths);
     if (s.verb == Verb::symlink) s.to = random.chance(500) ? "a" : "c";
     if (s.verb == Verb::full) s.number = static_cast<std::int64_t>(random.between(1, 3'000));
-    put_in(random, out, std::move(s));
+    put_in_anywhere(random, out, std::move(s));
   }
 }
 
@@ -65,10 +55,10 @@ Schedule make_outage_schedule(std::uint64_t seed) {
   for (std::uint64_t i = random.between(2, 6); i > 0; --i) {
     Step s;
     s.verb = Verb::power, s.number = static_cast<std::int64_t>(random.below(30));
-    put_in(random, out, std::move(s));
+    put_in_anywhere(random, out, std::move(s));
     s = {};
     s.verb = Verb::start;
-    put_in(random, out, std::move(s));
+    put_in_anywhere(random, out, std::move(s));
   }
   return out;
 }

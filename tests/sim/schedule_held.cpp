@@ -1,8 +1,7 @@
 // Paths that are not synced, and nodes that only send or only receive, put into schedules of the common kind.
 #include <algorithm>
 
-#include "tests/sim/random.h"
-#include "tests/sim/schedule.h"
+#include "tests/sim/schedule_parts.h"
 
 namespace syncline::sim {
 namespace {
@@ -11,12 +10,6 @@ const std::vector<std::string> kRules = {"a,", "d/,", "/d/a,", "+_d/b,d/*,", "e,
 const std::vector<std::string> kReverted = {"a", "b", "c", "d", "d/a", "d/b", "d/e", "e", "e/a", ""};
 
 bool is_administrators(Verb verb) { return verb == Verb::restore || verb == Verb::drop; }
-
-void put_in(Random& random, Schedule& out, Step step) {
-  const std::size_t place = random.below(out.steps.size() + 1);
-  step.at_ms = place == 0 ? 0 : out.steps[place - 1].at_ms;
-  out.steps.insert(out.steps.begin() + static_cast<std::ptrdiff_t>(place), std::move(step));
-}
 
 }  // namespace
 

@@ -1,14 +1,12 @@
 // What befalls a cluster once in years, put into schedules of the common kind.
 #include <algorithm>
 
-#include "tests/sim/random.h"
-#include "tests/sim/schedule.h"
+#include "tests/sim/schedule_parts.h"
 
 namespace syncline::sim {
 namespace {
 
 constexpr std::int64_t kYearMs = std::int64_t{365} * 24 * 3600 * 1000;
-const std::vector<std::string> kPaths = {"a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "e", "e/a"};
 
 Step rare_step(Random& random, std::size_t nodes) {
   Step s;
