@@ -382,6 +382,7 @@ void FolderRunner::dispatch(Look look, Why why, std::function<void()> done) {
                 [&loop = loop_, alive = std::weak_ptr(self_), folder, look = std::move(look), known, why, as_of, marks,
                  done = std::move(done)] {
                   Observation o = folder->folder->observe(look.path, known, look.force, marks);
+                  o.written = look.written;
                   std::string lost;
                   if (o.state == Observation::State::absent) {
                     if (const Status marker = folder->folder->check_marker(); !marker)

@@ -20,9 +20,9 @@ bool OwnChanges::puts_off(const Look& look) {
   const auto it = under_way_.find(look.path);
   if (it == under_way_.end()) return false;
   std::optional<Look>& kept = it->second.look;
-  const bool force = look.force || (kept && kept->force);
+  const bool force = look.force || (kept && kept->force), written = look.written || (kept && kept->written);
   kept = look;
-  kept->force = force;
+  kept->force = force, kept->written = written;
   return true;
 }
 

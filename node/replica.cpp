@@ -6,6 +6,7 @@
 
 #include "node/replica_impl.h"
 #include "protocol/member.h"
+#include "protocol/planted_fault.h"
 
 namespace syncline {
 
@@ -177,6 +178,7 @@ const std::string& Replica::Impl::why_departed() const {
 const std::vector<NodeId>& Replica::Impl::member_ids() const {
   if (members_known) return members;
   members_known = true;
+  if (!planted(Fault::members_miscounted)) linked_known.reset();
   members = options.members;
   for (const auto& [path, entry] : index.below(kClusterFolder, "members", "", limits::members)) {
     if (!entry.live || entry.live->content.kind != Kind::value) continue;
@@ -238,7 +240,7 @@ void Replica::put_value(const std::string& path, const std::optional<Bytes>& val
   record.hlc = r.next_time(entry.live ? entry.live->hlc : Hlc{});
   record.dot = r.next_dot();
   r.accept_own(std::move(record), std::move(entry), std::nullopt, std::nullopt);
-  r.members_known = false, r.linked_known.reset();
+  r.members_known = false;
   r.effects.push_back(MembersChanged{});
 }
 

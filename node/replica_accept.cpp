@@ -51,7 +51,6 @@ void Replica::Impl::accept(Record record, std::optional<Entries::Attachment> att
   index.put(folder, path, entry);
   if (folder == kClusterFolder) {
     members_known = false;
-    if (!planted(Fault::members_miscounted)) linked_known.reset();
     effects.push_back(MembersChanged{});
     return;
   }

@@ -161,7 +161,7 @@ struct Replica::Impl {
   std::uint64_t settle_due_ms = 0;
   mutable std::vector<NodeId> members;  // of the cluster's own folder, while `members_known`
   mutable bool members_known = false;
-  std::optional<std::size_t> linked_known{};  // of these, as long as they are the same
+  mutable std::optional<std::size_t> linked_known{};  // of these, as long as they are the same
   mutable std::string departed;  // why this node is no member any more, or empty
 
   struct Drop { std::uint64_t at_ms = 0; bool under_way = false; };
@@ -405,10 +405,6 @@ struct Replica::Impl {
   void on(Peer& peer, Piece& m);
   void on(Peer& peer, Unavailable& m);
   void fetch_failed_at(Hash128 hash);
-  void content_in_vain(const Fetch& f);
-  bool answers_for(const NodeId& writer) const;
-  bool all_members_in(const std::set<NodeId>& nodes) const;
-  void version_in_vain(const Conflict& entry, const std::set<NodeId>& refused);
   NodeId node_of(const ActorId& actor) const;
   void take_piece(Fetch& f, const WantRef& ref, Piece& m);
   void ask_more(Peer& peer);
@@ -427,6 +423,12 @@ struct Replica::Impl {
   void forget_peer(const NodeId& node);
   void fetch_timeouts();
   void cache_delta(const Hash128& base, const Hash128& hash, std::shared_ptr<const Bytes> bytes);
+
+  // replica_vain.cpp
+  void content_in_vain(const Fetch& f);
+  void version_in_vain(const Conflict& entry, const std::set<NodeId>& refused);
+  bool answers_for(const NodeId& writer) const;
+  bool all_members_in(const std::set<NodeId>& nodes) const;
 
   // replica_wait.cpp
   void on(Peer& peer, Probe& m);

@@ -213,8 +213,8 @@ void Replica::Impl::observed_present(FolderId folder, const Observation& o, Path
   if (entry.disk && entry.disk->state.present()) {
     DiskState& known = entry.disk->state;
     const bool only_mtime = same_but_for_mtime(known.content, o.disk.content);
-    const bool rotten = known.content.kind == Kind::file && known.print.ctime_ns != 0 && known.print == o.disk.print && known.content.hash != o.disk.content.hash;
-    if (rotten && !is_directory && !planted(Fault::rot_published))
+    const bool as_it_was = !o.written && known.content.kind == Kind::file && known.print.ctime_ns != 0 && known.print == o.disk.print;
+    if (as_it_was && !is_directory && known.content.hash != o.disk.content.hash && !planted(Fault::rot_published))
       return problem({folder, o.path}, "its bytes are not what they were, though nobody has written to it: see `syncline verify --repair`");
     // What changes its time may be ignored, or have been our doing before a kill: that keeps no directory alive which was deleted elsewhere.
     const bool doomed = entry.live && entry.live->content.kind == Kind::deleted && (has_rules(folder) || at_start);

@@ -82,10 +82,11 @@ std::string Replica::Impl::too_far_behind(const Readiness& r) const {
 
 // This one not counted. It is asked after every step. (Both lists ascend.)
 std::size_t Replica::Impl::linked_members() {
+  const std::vector<NodeId>& all = member_ids();
   if (linked_known) return *linked_known;
   std::size_t out = 0;
   auto link = links.begin();
-  for (const NodeId& m : member_ids()) {
+  for (const NodeId& m : all) {
     while (link != links.end() && link->first < m) ++link;
     if (link == links.end()) break;
     out += link->first == m && m != options.self && link->second.greeted;

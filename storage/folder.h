@@ -24,6 +24,7 @@ struct Observation {
   State state = State::absent;
   std::string path;
   DiskState disk;
+  bool written = false;  // set by who ordered the look: an application has closed the file after writing
   std::shared_ptr<const Bytes> content;          // the bytes, of a file of at most limits::inline_content_bytes that was read
   std::shared_ptr<const Signature> signature;    // of a file of at least limits::signature_min_file_bytes that was read
   std::string problem;

@@ -130,7 +130,8 @@ void Intake::on_entry(const WatchEvent& event, TimePoint now) {
   if (event.kind == Kind::attributes) due += delays_.attributes;
   if (Look* look = schedule(event.path, due)) {
     look->directory = event.directory;
-    look->force = look->force || event.kind == Kind::closed_write;
+    look->written = look->written || event.kind == Kind::closed_write;
+    look->force = look->force || look->written;
     look->subtree = look->subtree || event.subtree;
     if (event.kind != Kind::attributes) look->attempts = 0;
     if (event.subtree) look->reason = "directory moved out";
@@ -166,6 +167,7 @@ void Intake::again(const Look& look, TimePoint now) {
   Look* waiting = schedule(look.path, now + std::min(delay, delays_.busy_max));
   if (waiting == nullptr) return;
   waiting->force = waiting->force || look.force;
+  waiting->written = waiting->written || look.written;
   if (!fresh) return;
   waiting->directory = look.directory;
   waiting->moved_from = look.moved_from;

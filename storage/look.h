@@ -9,8 +9,8 @@ namespace syncline {
 // and Scanner (from a scan).
 struct Look {
   std::string path;        // kRootPath: the folder's own directory; "" (with `subtree`): the whole folder
-  bool force = false;      // was closed after writing: hash it even if the fingerprint is equal (kernel clock
-                           // ticks are coarse)
+  bool force = false;      // hash it even if the fingerprint is equal (kernel clock ticks are coarse)
+  bool written = false;    // an application has closed it after writing
   bool directory = false;  // a hint only: when last seen it was a directory
   bool subtree = false;    // `path` and all below it: to be given to a Scanner, in the order taken
   std::string moved_from;  // where this content was before a rename, "" if that is not known

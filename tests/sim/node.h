@@ -122,6 +122,7 @@ class Node {
     bool scanned = false;
     bool paused = false;
     std::size_t under_way = 0;    // looks and jobs
+    std::multiset<std::string> closed;  // after writing, and not looked at since
     std::size_t first_looks = 0;  // of the first scan, not told yet
     std::size_t first_scans = 0;  // and those that were ordered like it, for changed rules or after a pause, not over yet
     std::shared_ptr<const IgnoreRules> rules = std::make_shared<IgnoreRules>();
@@ -145,7 +146,7 @@ class Node {
                  std::function<std::function<void()>()> work);
   void start_job(FileJob job);
   void look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start = false,
-            unsigned attempts = 0, bool asked = false);
+            unsigned attempts = 0, bool asked = false, bool written = false);
   void look_below(const std::string& path);
   std::vector<std::string> all_paths();
   bool is_noticed(const std::string& path);

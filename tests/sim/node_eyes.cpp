@@ -15,24 +15,27 @@ constexpr std::size_t kScanSlice = 20;
 }  // namespace
 
 void Node::look(const std::string& path, bool force, std::uint64_t delay_us, bool at_start,
-                unsigned attempts, bool asked) {
+                unsigned attempts, bool asked, bool written) {
   if (given_up_) return;
   ++world_.stats.looks;
   process_->first_looks += at_start;
   const auto entry = process_->index->get(1, path);
   const DiskState known = entry && entry->disk ? entry->disk->state : DiskState{};
   const std::uint64_t as_of = process_->replica->looks_as_of();
-  on_strand(path, delay_us, [this, path, known, force, at_start, attempts, asked, as_of]() -> std::function<void()> {
+  on_strand(path, delay_us, [this, path, known, force, at_start, attempts, asked, written, as_of]() -> std::function<void()> {
     Observation o = process_->folder->observe(path, known, force, process_->replica->recovering());
     if (o.state == Observation::State::busy && !asked) {
-      return [this, path, attempts, at_start] {
+      return [this, path, attempts, at_start, written] {
         process_->first_looks -= at_start;
+        if (!written) process_->closed.insert(path);  // it will be
         later(kBusyAgainUs << std::min(attempts, 4u),
-              [this, path, attempts] { look(path, true, 0, false, attempts + 1); });
+              [this, path, attempts] { look(path, true, 0, false, attempts + 1, false, true); });
       };
     }
     const bool lost = o.state == Observation::State::absent && !process_->folder->check_marker();
-    return [this, at_start, lost, asked, as_of, o = std::move(o)] {
+    o.written = written;
+    return [this, path, at_start, lost, asked, as_of, o = std::move(o)] {
+      if (o.written) process_->closed.erase(process_->closed.find(path));
       process_->first_looks -= at_start;
       if (lost) return;
       if (o.state != Observation::State::unchanged) world_.last_activity_us = world_.queue.now_us();
@@ -144,7 +147,8 @@ void Node::notice(const std::vector<Notice>& notices) {
   for (const Notice& n : notices) {
     if (!is_noticed(n.path)) continue;
     const std::uint64_t delay = draw(world_.weather.watch_us_max);
-    later(delay, [this, n] { look(n.path, n.closed_write, 0); });
+    if (n.closed_write) process_->closed.insert(n.path);
+    later(delay, [this, n] { look(n.path, n.closed_write, 0, false, 0, false, n.closed_write); });
     const std::size_t slash = n.path.rfind('/');
     const std::string parent = slash == std::string::npos ? std::string(kRootPath) : n.path.substr(0, slash);
     later(delay + kDirectoryQuietUs, [this, parent] { look(parent, false, 0); });

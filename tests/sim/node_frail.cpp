@@ -15,7 +15,7 @@ void Node::glitch(std::uint64_t operations) {
 
 // Only a file at rest, of which `is_elsewhere` finds the same whole on another node: else nobody could bring it again.
 void Node::rot(const std::string& path, const Whole& is_elsewhere) {
-  if (!linkable() || process_->paused || application_->holds(path) || is_rotten(path)) return;
+  if (!linkable() || process_->paused || application_->holds(path) || is_rotten(path) || process_->closed.contains(path)) return;
   const auto entry = process_->index->get(1, path);
   const auto shown = read_path(*disk_, world_.history, path);
   if (!shown || shown->state.type != FileType::file || !entry || !entry->disk || !entry->live || entry->live->dot != entry->disk->dot) return;
